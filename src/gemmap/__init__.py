@@ -1,0 +1,1 @@
+"""GEM: cryo-EM reconstruction with 3D Gaussians."""

@@ -1,0 +1,1 @@
+"""The reconstruction algorithm; opens no file."""

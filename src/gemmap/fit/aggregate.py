@@ -1,0 +1,120 @@
+"""The one pass: particles in, a quadratic form out.
+
+For fixed poses the loss is quadratic in the map, L(V) = 1/2 sum_g W |F|^2 - sum_g Re(conj(N) F) with F = FFT(pad(apod V)) on a
+Fourier grid of side M = oversampling * D. The weight W and the numerator N are all a fit needs from the particles, and they add:
+over chunks, machines and half-sets.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import scipy.fft
+
+from gemmap._types import Complex, Curve, Float, Int
+from gemmap.errors import InputError
+from gemmap.geometry.grids import frequencies
+from gemmap.kernels import slices
+from gemmap.particles.table import ParticleTable
+
+#: Side of the Fourier grid over the box: 1.5 keeps the gridding error under 2 % inside a quarter of the box (docs/accuracy.md).
+OVERSAMPLING = 1.5
+
+
+def grid_size(box_px: int) -> int:
+    """Even side of the Fourier grid: at least 1.5 times the box, with small prime factors for the FFT."""
+    m = int(np.ceil(OVERSAMPLING * box_px))
+    m += m % 2
+    while scipy.fft.next_fast_len(m, real=True) != m or m % 2:
+        m += 1
+    return m
+
+
+@dataclass(frozen=True, eq=False)
+class Aggregate:
+    """Numerator and weight on the half-complex Fourier grid (z and y in FFT order, x >= 0), origin of real space at N//2.
+
+    Attributes
+    ----------
+    numerator
+        (M, M, M//2 + 1) complex64: back-projected c CTF y / sigma^2.
+    weight
+        (M, M, M//2 + 1) float32: back-projected c^2 CTF^2 / sigma^2, >= 0.
+    """
+
+    numerator: Complex[np.ndarray, "m m h"]
+    weight: Float[np.ndarray, "m m h"]
+    box_px: int
+    pixel_size_a: float
+    n_particles: int
+
+    @property
+    def grid_px(self) -> int:
+        """Side M of the Fourier grid."""
+        return int(self.weight.shape[0])
+
+    def __add__(self, other: Self) -> Self:
+        """Add two aggregates of different particles."""
+        if (self.box_px, self.grid_px) != (other.box_px, other.grid_px):
+            raise InputError(
+                f"Aggregates of box {self.box_px} and {other.box_px} px cannot be added: use particles of one box size."
+            )
+        if abs(self.pixel_size_a - other.pixel_size_a) > 1e-4 * self.pixel_size_a:
+            raise InputError(
+                f"Aggregates of pixel size {self.pixel_size_a:g} and {other.pixel_size_a:g} Å cannot be added: "
+                "use particles of one pixel size."
+            )
+        return type(self)(
+            self.numerator + other.numerator,
+            self.weight + other.weight,
+            self.box_px,
+            self.pixel_size_a,
+            self.n_particles + other.n_particles,
+        )
+
+
+class Accumulator:
+    """Sums the slices of many particles; numerator and weight lie interleaved in memory for the cache."""
+
+    def __init__(self, box_px: int, pixel_size_a: float) -> None:
+        self.box_px, self.pixel_size_a, self.n_particles = box_px, pixel_size_a, 0
+        m = grid_size(box_px)
+        self._volume = np.zeros((m, m, m // 2 + 1, 3), np.float32)
+
+    def add(
+        self,
+        images: Float[np.ndarray, "b d d"],
+        table: ParticleTable,
+        inverse_noise: Float[np.ndarray, "g s"],
+        group: Int[np.ndarray, " b"],
+    ) -> None:
+        """Add images whose poses and CTFs are the rows of ``table``, whitened by ``inverse_noise[group]`` (1/sigma^2)."""
+        prepared = slices.prepare(images, table.ctf, table.shifts_a, table.scale, group, inverse_noise, self.pixel_size_a)
+        slices.insert(prepared, table.rotations, self._volume)
+        self.n_particles += len(table)
+
+    def finish(self) -> Aggregate:
+        """Return the aggregate; the accumulator must not be used afterwards."""
+        slices.complete_plane(self._volume)
+        numerator = np.empty(self._volume.shape[:3], np.complex64)
+        numerator.real = self._volume[..., 0]
+        numerator.imag = self._volume[..., 1]
+        weight = np.ascontiguousarray(self._volume[..., 2])
+        del self._volume
+        return Aggregate(numerator, weight, self.box_px, self.pixel_size_a, self.n_particles)
+
+
+def apodisation(box_px: int, grid_px: int) -> Float[np.ndarray, " d"]:
+    """One axis of the trilinear kernel's transform, sinc^2(x / M), at the pixels of the box."""
+    return np.sinc((np.arange(box_px) - box_px // 2) / grid_px) ** 2
+
+
+def shell_mean_weight(aggregate: Aggregate) -> Curve:
+    """Mean of W over the shells of the box, 0 .. D//2 (per sample of the D-grid, not of the oversampled grid)."""
+    m, d = aggregate.grid_px, aggregate.box_px
+    k = frequencies(m) * (d / m)
+    square = (k**2)[:, None, None] + (k**2)[None, :, None] + ((np.arange(m // 2 + 1) * (d / m)) ** 2)[None, None, :]
+    shell = np.floor(np.sqrt(square) + 0.5).astype(np.int64)
+    total = np.bincount(shell.ravel(), aggregate.weight.ravel(), minlength=d)
+    count = np.bincount(shell.ravel(), minlength=d)
+    return np.asarray((total / np.maximum(count, 1))[: d // 2 + 1])

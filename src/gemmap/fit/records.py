@@ -1,0 +1,51 @@
+"""What a reconstruction returns: values only, ready to be written by io and drawn by report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+from gemmap._types import Curve, Volume
+from gemmap.gaussians.model import Gaussians
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One step of a fit."""
+
+    step: int
+    loss: float
+    score: float
+    seconds: float
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """Maps of one set of particles (a half, or all): grey values as sums over voxels, particle positive."""
+
+    map: Volume
+    backprojection: Volume
+    voxels: Volume
+    gaussians: Gaussians
+    steps: tuple[StepRecord, ...]
+    stopped_because: str
+    seed: int
+    n_particles: int
+    details: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstruction:
+    """Everything a run computed, before validation."""
+
+    half1: FitResult
+    half2: FitResult
+    full: FitResult
+    pixel_size_a: float
+    particle_diameter_a: float
+    noise_spectra: Mapping[str, Curve]
+    seconds: Mapping[str, float]
+    images_per_second: float
+    details: Mapping[str, float] = field(default_factory=dict)
+
+
+

@@ -1,0 +1,63 @@
+"""Where the stacks named in a metadata file are on this machine."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from gemmap.errors import InputError
+
+
+def project_folders(metadata: Path) -> tuple[Path, ...]:
+    """Folders a relative stack name is looked up in: the file's own, its parents, then the working folder.
+
+    RELION and cryoSPARC write names relative to the project folder, which is some parent of the file.
+    """
+    folder = metadata.resolve().parent
+    return tuple(dict.fromkeys((folder, *folder.parents, Path.cwd())))
+
+
+def resolve_stacks(
+    names: Sequence[str],
+    folders: Sequence[Path],
+    *,
+    strip_prefix: str | None = None,
+    datadir: Path | None = None,
+) -> list[Path]:
+    """Return the path of every stack.
+
+    Parameters
+    ----------
+    names
+        Names as written in the metadata file.
+    folders
+        Folders to look in, in that order; not used when ``datadir`` is given.
+    strip_prefix
+        Text removed from the front of every name that starts with it.
+    datadir
+        The one folder that names are relative to.
+
+    Raises
+    ------
+    InputError
+        If stacks are missing (how many, and the first three), or if no name starts with ``strip_prefix``.
+    """
+    if strip_prefix and names and not any(name.startswith(strip_prefix) for name in names):
+        raise InputError(
+            f"No image name starts with {strip_prefix!r} (the first is {names[0]!r}); correct --strip-prefix."
+        )
+    search = [Path(datadir)] if datadir is not None else list(folders)
+    found: list[Path] = []
+    missing: list[str] = []
+    for written in names:
+        name = written.removeprefix(strip_prefix).lstrip("/") if strip_prefix else written
+        hit = next((folder for folder in search if (folder / name).is_file()), None)
+        if hit is None:
+            missing.append(name)
+            continue
+        found.append(hit / name)
+    if missing:
+        where = str(search[0]) if datadir is not None else f"{folders[0]} and the folders above it"
+        raise InputError(
+            f"{len(missing)} of {len(names)} image stacks are missing ({', '.join(missing[:3])}"
+            f"{', ...' if len(missing) > 3 else ''}); looked in {where}: give --datadir or --strip-prefix."
+        )
+    return found

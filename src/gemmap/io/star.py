@@ -1,0 +1,187 @@
+"""STAR files as tables of columns; what the columns mean is known in ``io.relion`` only."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gemmap._types import Float, Int
+from gemmap.errors import FormatError, InputError
+from gemmap.io.atomic import atomic_path
+
+#: One column to write: text, or numbers.
+Column = Sequence[str] | np.ndarray
+#: What ``backslashreplace`` writes for one character.
+_ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
+
+
+class StarTable:
+    """One data block: columns of equal length, converted when asked for.
+
+    A block of label-value pairs (as some programs write a table of one row) is a table with one row.
+    """
+
+    def __init__(self, name: str, columns: Mapping[str, Any], source: Path, owner: object, escaped: bool) -> None:
+        self.name = name
+        self.source = source
+        self._columns = columns
+        self._escaped = escaped
+        self._owner = owner  # gemmi's columns are views of its document, which must live as long as they do
+
+    def __len__(self) -> int:
+        return len(next(iter(self._columns.values())))
+
+    def __contains__(self, label: str) -> bool:
+        return label in self._columns
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Column labels without the leading underscore, in file order."""
+        return tuple(self._columns)
+
+    def strings(self, label: str) -> list[str]:
+        """Return a column as text, without quotes."""
+        from gemmi import cif
+
+        values = [cif.as_string(v) if v[:1] in ("'", '"', ";") else v for v in self._columns[label]]
+        return [_ESCAPE.sub(_unescape, v) for v in values] if self._escaped else values
+
+    def floats(self, label: str) -> Float[np.ndarray, " n"]:
+        """Return a column as float64.
+
+        Raises
+        ------
+        FormatError
+            Naming the first row that does not hold a number.
+        """
+        values = self.strings(label)
+        try:
+            return np.array(values, dtype=np.float64)
+        except ValueError:
+            row = next(i for i, value in enumerate(values) if not _is_number(value))
+            raise FormatError(
+                f"{self.source}: {label} of row {row + 1} is {values[row]!r}; expected a number."
+            ) from None
+
+    def ints(self, label: str) -> Int[np.ndarray, " n"]:
+        """Return a column of whole numbers as int64 (``2`` and ``2.000`` are both taken).
+
+        Raises
+        ------
+        FormatError
+            Naming the first row that does not hold a whole number.
+        """
+        values = self.floats(label)
+        with np.errstate(invalid="ignore"):
+            bad = np.flatnonzero(~(values == np.rint(values)) | (np.abs(values) > 2**53))
+        if len(bad):
+            raise FormatError(
+                f"{self.source}: {label} of row {bad[0] + 1} is {values[bad[0]]:g}; expected a whole number."
+            )
+        return values.astype(np.int64)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def read_star(path: Path) -> dict[str, StarTable]:
+    """Read every data block of a STAR file, keyed by its name (``data_particles`` is ``particles``).
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    FormatError
+        If it is not a STAR file: the sentence says in which line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} is not a file; expected a STAR file.")
+    try:
+        document, escaped = _parse(path)
+        tables: dict[str, StarTable] = {}
+        for block in document:
+            columns = _columns(block)
+            name = block.name.strip()  # gemmi calls a block without a name " "
+            if columns:
+                tables[name] = StarTable(name, columns, path, document, escaped)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, RuntimeError) as error:  # UnicodeDecodeError is a ValueError
+        reason = " ".join(str(error).removeprefix(str(path)).split()).lstrip(":").strip()
+        raise FormatError(
+            f"{path} is not a valid STAR file ({reason}); write it again with the program it came from."
+        ) from error
+    if not tables:
+        raise FormatError(
+            f"{path} has no table; expected a STAR file with a line that starts with 'data_' and columns."
+        )
+    return tables
+
+
+def _parse(path: Path) -> tuple[Any, bool]:
+    """Parse a file; True if characters beyond ASCII, which gemmi refuses and paths may have, stand there as escapes."""
+    from gemmi import cif
+
+    try:
+        return cif.read_file(str(path)), False
+    except ValueError:
+        text = path.read_text(encoding="utf-8-sig")
+        if text.isascii():
+            raise
+        return cif.read_string(text.encode("ascii", "backslashreplace").decode("ascii")), True
+
+
+def _unescape(match: re.Match[str]) -> str:
+    return chr(int(match[0][2:], 16))
+
+
+def _columns(block: Any) -> dict[str, Any]:
+    loops = [item.loop for item in block if item.loop is not None]
+    if not loops:
+        return {item.pair[0].removeprefix("_"): [item.pair[1]] for item in block if item.pair is not None}
+    return {tag.removeprefix("_"): block.find_values(tag) for tag in loops[0].tags}
+
+
+def write_star(
+    path: Path, tables: Mapping[str, Mapping[str, Column]], comments: Iterable[str] = (), block_comment: str = ""
+) -> None:
+    """Write tables as ``data_<name>`` loops, numbers with 10 significant digits.
+
+    ``comments`` stand at the head of the file, ``block_comment`` (RELION's version line) before each table.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written.
+    """
+    with atomic_path(Path(path)) as temporary, open(temporary, "w", encoding="utf-8") as handle:
+        handle.writelines(f"# {line}\n" for line in comments)
+        for name, columns in tables.items():
+            handle.write(f"\n# {block_comment}\n" if block_comment else "")
+            handle.write(f"\ndata_{name}\n\nloop_\n")
+            handle.writelines(f"_{label} #{number}\n" for number, label in enumerate(columns, start=1))
+            texts = [_as_text(column) for column in columns.values()]
+            handle.writelines(" ".join(row) + "\n" for row in zip(*texts, strict=True))
+            handle.write("\n")
+
+
+def _as_text(column: Column) -> list[str]:
+    if isinstance(column, np.ndarray) and np.issubdtype(column.dtype, np.number):
+        form = "%d" if np.issubdtype(column.dtype, np.integer) else "%.10g"
+        return [form % value for value in column.tolist()]
+    return [_quoted(str(value)) for value in column]
+
+
+def _quoted(text: str) -> str:
+    bare = text and not any(c.isspace() for c in text) and text[0] not in "'\"#_;$[]"
+    if bare and not text.lower().startswith(("data_", "loop_", "save_", "stop_", "global_")):
+        return text
+    return f'"{text}"' if '"' not in text else f"'{text}'"

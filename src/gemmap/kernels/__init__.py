@@ -1,0 +1,1 @@
+"""Computational kernels: an op table, a readable reference and fast backends."""

@@ -1,0 +1,40 @@
+"""Number of threads, and the layer through which numba starts them."""
+
+from gemmap.errors import InputError
+
+
+def configure(threads: int | None) -> int:
+    """Set the number of threads of numba, for calls from this Python thread, and of torch; return it.
+
+    Parameters
+    ----------
+    threads
+        At least 1 and at most the cores of this process; None takes all of them.
+
+    Raises
+    ------
+    InputError
+        If there are not that many cores.
+    """
+    import numba
+    import torch
+
+    select_layer()
+    available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
+    if threads is not None and not 1 <= threads <= available:
+        raise InputError(f"threads is {threads}; this process may use 1 to {available}: choose a number in that range.")
+    chosen = available if threads is None else threads
+    numba.set_num_threads(chosen)
+    torch.set_num_threads(chosen)
+    return chosen
+
+
+def select_layer() -> None:
+    """Choose numba's workqueue layer, unless numba has started its threads already.
+
+    An OpenMP team of numba beside that of torch costs milliseconds per call on few cores. In exchange a workqueue must
+    not be entered by two Python threads at once: see :data:`gemmap.kernels.registry.LOCK`.
+    """
+    import numba
+
+    numba.config.THREADING_LAYER = "workqueue"  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Particle tables, image stacks, half-sets and batches."""

@@ -1,0 +1,1 @@
+"""CTF, Fourier transforms and noise."""

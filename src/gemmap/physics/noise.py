@@ -1,0 +1,65 @@
+"""Noise power spectra from the image corners, and the whitening weights made of them."""
+
+import numpy as np
+import scipy.fft
+
+from gemmap._types import Curve, Float
+from gemmap.errors import InputError
+from gemmap.geometry.grids import radius_px, shell_index
+
+#: No shell may be called cleaner than this fraction of the image's own power: noise-free sets would get infinite weights.
+RELATIVE_FLOOR = 1e-3
+#: Width in pixels of the soft edge between particle and background: a hard edge leaks low frequencies into high shells.
+EDGE_PX = 4.0
+
+
+def background_window(box_px: int, radius: float) -> Float[np.ndarray, "d d"]:
+    """Weight of each pixel as background: 0 inside the particle circle (radius in px), 1 outside, raised-cosine edge.
+
+    Raises
+    ------
+    InputError
+        If less than 2 % of the image lies outside the circle.
+    """
+    r = radius_px(box_px, 2).astype(np.float64)
+    window = 0.5 - 0.5 * np.cos(np.pi * np.clip((r - radius) / EDGE_PX, 0.0, 1.0))
+    if window.mean() < 0.02:
+        raise InputError(
+            f"A particle of {2 * radius:.0f} px leaves no background in a box of {box_px} px: "
+            "give a smaller --particle-diameter, or extract the particles in a larger box."
+        )
+    return np.asarray(window)
+
+
+def noise_spectrum(images: Float[np.ndarray, "n d d"], radius: float) -> Curve:
+    """Noise power per shell 0 .. D-1 of the plain rfft2 (white noise of variance v has power v D^2).
+
+    The mean over the background window is removed from each image first, so shell 0 takes the value of shell 1. Shells are
+    kept above ``RELATIVE_FLOOR`` of the power of the whole images.
+    """
+    n, d, _ = images.shape
+    window = background_window(d, radius)
+    shell = shell_index(d, 2)
+    weight = np.full(shell.shape, 2.0)
+    weight[:, 0] = 1.0
+    if d % 2 == 0:
+        weight[:, -1] = 1.0
+    x = np.asarray(images, np.float64)
+    level = (x * window).sum(axis=(1, 2), keepdims=True) / window.sum()
+    background = np.abs(scipy.fft.rfft2((x - level) * window)) ** 2
+    whole = np.abs(scipy.fft.rfft2(x - level)) ** 2
+    count = np.maximum(np.bincount(shell.ravel(), weight.ravel(), minlength=d)[:d], 1.0)
+
+    def per_shell(power: Float[np.ndarray, "n d h"]) -> Curve:
+        return np.asarray(np.bincount(shell.ravel(), (weight * power.mean(axis=0)).ravel(), minlength=d)[:d] / count)
+
+    noise = per_shell(background) * d**2 / (window**2).sum()
+    total = per_shell(whole)
+    floor = np.maximum(RELATIVE_FLOOR * total, 1e-6 * RELATIVE_FLOOR * total.max())
+    noise = np.maximum(noise, floor)
+    noise[0] = noise[1]
+    if not (np.isfinite(noise).all() and (noise[: d // 2 + 1] > 0).all()):
+        raise InputError(
+            f"The background of {n} images has no variance: the images are constant or not numbers; check the stack."
+        )
+    return noise

@@ -1,0 +1,1 @@
+"""Run records, figures and tables; no computing."""

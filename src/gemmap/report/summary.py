@@ -1,0 +1,78 @@
+"""The last lines on the screen: what was reached, by which measure, and how to look at it."""
+
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+from gemmap.validate.resolution import Resolution
+
+_LABEL_WIDTH = 17
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """Numbers of a finished run.
+
+    Attributes
+    ----------
+    resolution
+        The one the run is known by.
+    half_map_unmasked, half_map_masked
+        Half-map FSC of the fitted maps, beside it.
+    backprojection
+        Of the Wiener back-projection of the same halves: the baseline.
+    n_particles, n_excluded
+        Particles used, and particles of the file left out.
+    particles_per_second
+        Rate of the pass over the particles.
+    wall_seconds, peak_memory_bytes
+        Of the whole run.
+    map_path
+        Final map as the user would type it.
+    """
+
+    resolution: Resolution
+    half_map_unmasked: Resolution
+    half_map_masked: Resolution
+    backprojection: Resolution
+    n_particles: int
+    n_excluded: int
+    particles_per_second: float
+    wall_seconds: float
+    peak_memory_bytes: int
+    map_path: Path
+
+
+def summary_lines(summary: RunSummary) -> list[str]:
+    """Return the text, line by line, without a line break at the end of any."""
+    rows = [
+        ("Resolution", str(summary.resolution)),
+        ("  half-maps", f"{summary.half_map_masked}; {summary.half_map_unmasked}"),
+        ("  back-projection", str(summary.backprojection)),
+        ("Particles", f"{summary.n_particles:,} used, {summary.n_excluded:,} excluded"),
+        (
+            "Cost",
+            f"{_rate(summary.particles_per_second)} particles/s, {duration_text(summary.wall_seconds)} wall time, "
+            f"{memory_text(summary.peak_memory_bytes)} peak memory",
+        ),
+        ("Open the map", f"chimerax {shlex.quote(str(summary.map_path))}"),
+    ]
+    return [f"{label:<{_LABEL_WIDTH}}  {text}" for label, text in rows]
+
+
+def duration_text(seconds: float) -> str:
+    """Return a duration in words: ``3.2 s``, ``4 min 05 s`` or ``2 h 03 min``."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest_s = divmod(round(seconds), 60)
+    hours, rest_min = divmod(minutes, 60)
+    return f"{hours} h {rest_min:02d} min" if hours else f"{minutes} min {rest_s:02d} s"
+
+
+def memory_text(n_bytes: int) -> str:
+    """Return an amount of memory in GB (10^9 bytes), or MB below one."""
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def _rate(per_second: float) -> str:
+    return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.1f}"

@@ -1,0 +1,40 @@
+"""Curves as tables for other programs."""
+
+import csv
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from gemmap._types import Curve
+from gemmap.io.atomic import atomic_path
+
+
+def write_fsc_csv(path: Path, curves: Mapping[str, Curve], box_px: int, pixel_size_a: float) -> None:
+    """Write curves over Fourier shells as comma-separated values, one row a shell, six decimals.
+
+    Columns: ``shell``, ``resolution_a`` (Å; ``inf`` for shell 0), ``spatial_frequency`` (1/Å), then one for each curve
+    under its name.
+
+    Parameters
+    ----------
+    curves
+        Name to (box_px//2 + 1,) values of shells 0 .. box_px//2.
+
+    Raises
+    ------
+    ValueError
+        If a curve does not have one value per shell.
+    OutputError
+        If the file cannot be written.
+    """
+    n_shells = box_px // 2 + 1
+    for name, curve in curves.items():
+        if len(curve) != n_shells:
+            raise ValueError(f"curve {name!r} has {len(curve)} values; a box of {box_px} pixels has {n_shells} shells")
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(["shell", "resolution_a", "spatial_frequency", *curves])
+        for shell in range(n_shells):
+            resolution_a = box_px * pixel_size_a / shell if shell else math.inf
+            row = [resolution_a, 1.0 / resolution_a, *(float(curve[shell]) for curve in curves.values())]
+            writer.writerow([shell, *(f"{value:.6f}" for value in row)])

@@ -1,0 +1,1 @@
+"""Structures to particles with a known truth."""

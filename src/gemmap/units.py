@@ -1,0 +1,24 @@
+"""Unit conversions at the edges of the program. Inside, lengths are ångström and angles radians."""
+
+import math
+
+from gemmap.errors import InputError
+
+#: One millimetre in ångström (spherical aberration is given in mm).
+ANGSTROM_PER_MM = 1e7
+
+
+def electron_wavelength_a(voltage_kv: float) -> float:
+    """Relativistic electron wavelength in Å for an accelerating voltage in kV.
+
+    Uses RELION's constants (``src/ctf.cpp``): 12.2643247 / sqrt(V (1 + 0.978466e-6 V)) with V in volts.
+
+    Raises
+    ------
+    InputError
+        If the voltage is not between 10 and 3000 kV; microscopes run at 80 to 300 kV.
+    """
+    if not 10.0 <= voltage_kv <= 3000.0:
+        raise InputError(f"Voltage is {voltage_kv:g} kV; expected 10 to 3000 kV: check the file's voltage column.")
+    volts = voltage_kv * 1e3
+    return 12.2643247 / math.sqrt(volts * (1.0 + 0.978466e-6 * volts))

@@ -1,0 +1,1 @@
+"""Maps in, curves and numbers out."""

@@ -1,0 +1,28 @@
+"""Shared fixtures and the switches for slow and peer tests."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow", action="store_true", help="run tests marked slow")
+    parser.addoption("--peer", action="store_true", help="run tests that need RELION or cryoDRGN")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        for mark in ("slow", "peer"):
+            if mark in item.keywords and not config.getoption(f"--{mark}"):
+                item.add_marker(pytest.mark.skip(reason=f"needs --{mark}"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Folder of real files written by RELION, cryoSPARC and cryoDRGN; tests skip where it is absent."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the folder of real test files (shared/data) is not here")
+    return folder

@@ -1,0 +1,54 @@
+"""The last lines on the screen, word by word."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gemmap.report.summary import RunSummary, duration_text, memory_text, summary_lines
+from gemmap.validate.resolution import Resolution
+
+SUMMARY = RunSummary(
+    resolution=Resolution(4.12, 0.5, "cross-FSC", "soft mask", False, 40.0),
+    half_map_unmasked=Resolution(4.6, 0.143, "half-map FSC", "no mask", False, 36.0),
+    half_map_masked=Resolution(2.8, 0.143, "half-map FSC", "soft mask", True, 64.0),
+    backprojection=Resolution(math.inf, 0.143, "half-map FSC", "soft mask", False, 0.0),
+    n_particles=39988,
+    n_excluded=12,
+    particles_per_second=412.3,
+    wall_seconds=83.2,
+    peak_memory_bytes=3_200_000_000,
+    map_path=Path("run1/run_class001.mrc"),
+)
+
+
+def test_lines() -> None:
+    assert summary_lines(SUMMARY) == [
+        "Resolution         4.12 Å (cross-FSC 0.5, soft mask)",
+        "  half-maps        at Nyquist (2.80 Å) (half-map FSC 0.143, soft mask); 4.60 Å (half-map FSC 0.143, no mask)",
+        "  back-projection  not resolved: half-map FSC is below 0.143 from the first shell on (soft mask)",
+        "Particles          39,988 used, 12 excluded",
+        "Cost               412 particles/s, 1 min 23 s wall time, 3.2 GB peak memory",
+        "Open the map       chimerax run1/run_class001.mrc",
+    ]
+
+
+def test_the_command_survives_a_space_in_the_path_and_slow_runs_keep_a_digit() -> None:
+    lines = summary_lines(replace(SUMMARY, map_path=Path("my run/map.mrc"), particles_per_second=0.84))
+    assert lines[-1].endswith("chimerax 'my run/map.mrc'")
+    assert "0.8 particles/s" in lines[-2]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "0.0 s"), (59.94, "59.9 s"), (59.97, "1 min 00 s"), (245.4, "4 min 05 s"), (3599.7, "1 h 00 min"),
+     (7380, "2 h 03 min")],
+)  # fmt: skip
+def test_durations(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text
+
+
+@pytest.mark.parametrize(("n_bytes", "text"), [(999_000_000, "999 MB"), (1_000_000_000, "1.0 GB"), (0, "0 MB")])
+def test_memory(n_bytes: int, text: str) -> None:
+    assert memory_text(n_bytes) == text

@@ -1,0 +1,48 @@
+"""The FSC table is read back with the standard library."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gemmap.errors import OutputError
+from gemmap.report.tables import write_fsc_csv
+
+
+@pytest.mark.parametrize("box_px", [9, 12])
+def test_reads_back(tmp_path: Path, box_px: int) -> None:
+    rng = np.random.default_rng(0)
+    curves = {name: rng.uniform(-1, 1, box_px // 2 + 1) for name in ("half_maps_unmasked", "cross, with a comma")}
+    write_fsc_csv(tmp_path / "fsc.csv", curves, box_px, 1.5)
+    with open(tmp_path / "fsc.csv", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert list(rows[0]) == ["shell", "resolution_a", "spatial_frequency", *curves]
+    assert [int(row["shell"]) for row in rows] == list(range(box_px // 2 + 1))
+    assert float(rows[0]["resolution_a"]) == float("inf")
+    assert float(rows[0]["spatial_frequency"]) == 0
+    assert float(rows[3]["resolution_a"]) == pytest.approx(box_px * 1.5 / 3, abs=1e-6)
+    assert float(rows[3]["spatial_frequency"]) == pytest.approx(3 / (box_px * 1.5), abs=1e-6)
+    for name, values in curves.items():
+        np.testing.assert_allclose([float(row[name]) for row in rows], values, atol=6e-7)
+
+
+def test_no_curves_is_a_table_of_shells(tmp_path: Path) -> None:
+    write_fsc_csv(tmp_path / "fsc.csv", {}, 4, 1.0)
+    assert (tmp_path / "fsc.csv").read_text().splitlines() == [
+        "shell,resolution_a,spatial_frequency",
+        "0,inf,0.000000",
+        "1,4.000000,0.250000",
+        "2,2.000000,0.500000",
+    ]
+
+
+def test_a_curve_of_another_length_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="'short' has 3 values; a box of 8 pixels has 5 shells"):
+        write_fsc_csv(tmp_path / "fsc.csv", {"short": np.ones(3)}, 8, 1.0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"fsc\.csv"):
+        write_fsc_csv(tmp_path / "absent" / "fsc.csv", {}, 4, 1.0)
