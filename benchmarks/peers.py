@@ -45,15 +45,21 @@ def first_rows(star: Path, count: int, path: Path) -> Path:
     return path
 
 
-def stars_of(folder: Path) -> list[Path]:
-    """Star files of a set whose images differ; those with repeated rows are for speed and memory only."""
-    return [star for star in sorted(folder.glob("particles_*.star")) if not star.stem.endswith("rows")]
+def stars_of(out: Path, name: str) -> list[Path]:
+    """Star files named by "set" or "set/star"; a set's files with repeated rows are for speed and memory only."""
+    if "/" in name:
+        return [out / f"{name}.star"]
+    return [star for star in sorted((out / name).glob("particles_*.star")) if not star.stem.endswith("rows")]
+
+
+def stack_of(star: Path) -> Path:
+    """The stack that a star file names."""
+    return Path(star_rows(star)[0].split()[0].split("@")[1])
 
 
 def pixel_size_of(star: Path) -> float:
-    """Pixel size from the record that make_sets.py wrote for the star file's stack."""
-    stack = Path(star_rows(star)[0].split()[0].split("@")[1])
-    return float(json.loads(stack.with_suffix(".json").read_text())["pixel_size_a"])
+    """Pixel size from the record beside the star file's stack."""
+    return float(json.loads(stack_of(star).with_suffix(".json").read_text())["pixel_size_a"])
 
 
 def record(out: Path, program: str, star: Path, task: str, usage: Usage, maps: dict[str, np.ndarray]) -> None:
@@ -73,7 +79,7 @@ def record(out: Path, program: str, star: Path, task: str, usage: Usage, maps: d
 
 def relion(out: Path, names: list[str]) -> None:
     """relion_reconstruct over every star file: all particles and both half-sets."""
-    for star in (star for name in names for star in stars_of(out / name)):
+    for star in (star for name in names for star in stars_of(out, name)):
         maps, usage = {}, {}
         for task, option in TASKS.items():
             target = star.with_name(f"relion_{star.stem}_{task}.mrc")
@@ -84,10 +90,10 @@ def relion(out: Path, names: list[str]) -> None:
             record(out, "relion", star, task, usage[task], maps)
 
 
-def cryodrgn_inputs(command: str, star: Path, folder: Path) -> tuple[Path, Path]:
-    """Poses and CTF of a star file in cryoDRGN's own files."""
-    poses, ctf = folder / f"{star.stem}_poses.pkl", folder / f"{star.stem}_ctf.pkl"
-    box_px = read_map(star.parent / "truth.mrc").shape[0]
+def cryodrgn_inputs(command: str, star: Path) -> tuple[Path, Path]:
+    """Poses and CTF of a star file in cryoDRGN's own files, beside it."""
+    poses, ctf = star.with_name(f"{star.stem}_poses.pkl"), star.with_name(f"{star.stem}_ctf.pkl")
+    box_px = read_map(stack_of(star).with_name("truth.mrc")).shape[0]
     run_logged(poses.with_suffix(".log"), command, "parse_pose_star", star, "-o", poses, "-D", box_px)
     pixel = ("--Apix", pixel_size_of(star))
     run_logged(ctf.with_suffix(".log"), command, "parse_ctf_star", star, "-o", ctf, "-D", box_px, *pixel)
@@ -102,8 +108,8 @@ def backproject(command: str, star: Path, target: Path, inputs: tuple[Path, Path
 
 def cryodrgn(out: Path, names: list[str], command: str) -> None:
     """Run cryodrgn backproject_voxel over every star file: all particles and RELION's half-sets."""
-    for star in (star for name in names for star in stars_of(out / name)):
-        inputs = cryodrgn_inputs(command, star, star.parent)
+    for star in (star for name in names for star in stars_of(out, name)):
+        inputs = cryodrgn_inputs(command, star)
         maps, usage = {}, {}
         for task in TASKS:
             target = star.with_name(f"cryodrgn_{star.stem}_{task}")
@@ -120,8 +126,8 @@ def cryodrgn(out: Path, names: list[str], command: str) -> None:
 
 def rates(out: Path, names: list[str], command: str) -> None:
     """Time per particle with the fixed costs out: the difference of two runs that differ in their rows alone."""
-    for name in names:
-        star = stars_of(out / name)[0]
+    for star in (stars_of(out, name)[0] for name in names):
+        name = star.parent.name
         folder = out / "rates"
         folder.mkdir(exist_ok=True)
         for program, counts in RATE_ROWS.items():
@@ -129,8 +135,7 @@ def rates(out: Path, names: list[str], command: str) -> None:
             for count in counts:
                 rows = first_rows(star, count, folder / f"{name}_{count}.star")
                 target = folder / f"{program.split()[0]}_{name}_{count}"
-                # The record of the stack is found through the stack's name, so a star elsewhere works as well.
-                inputs = cryodrgn_inputs(command, rows, folder) if program.startswith("cryodrgn") else None
+                inputs = cryodrgn_inputs(command, rows) if program.startswith("cryodrgn") else None
                 for _ in range(RATE_REPEATS):
                     if inputs is None:
                         reconstruct = ("relion_reconstruct", "--i", rows, "--o", f"{target}.mrc", "--ctf")
@@ -153,7 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder that make_sets.py filled")
     parser.add_argument("what", choices=("relion", "cryodrgn", "rates"))
-    parser.add_argument("sets", nargs="*", help="sets to run; default: every set (8zpm alone for rates)")
+    parser.add_argument("sets", nargs="*", help="SET or SET/STAR; default: every set (8zpm alone for rates)")
     parser.add_argument("--cryodrgn", default="cryodrgn", help="the cryodrgn command")
     arguments = parser.parse_args()
     out = arguments.out.resolve()

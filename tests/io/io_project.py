@@ -32,7 +32,7 @@ def random_table(n: int, *, pixel_size_a: float = PIXEL_A, per_stack: int = 4, s
         scale=np.ones(n),
     )
     return ParticleTable(
-        rotations=np.reshape(Rotation.random(n, rng=rng).as_matrix(), (n, 3, 3)),
+        rotations=np.reshape(Rotation.from_quat(rng.normal(size=(n, 4))).as_matrix(), (n, 3, 3)),
         shifts_a=rng.normal(0, 2, (n, 2)),
         ctf=ctf,
         scale=np.ones(n),

@@ -29,6 +29,12 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["a.safetensors"]
 
 
+def test_whoever_may_read_new_files_may_read_these(tmp_path: Path) -> None:
+    save_tensors(tmp_path / "a.safetensors", TENSORS, METADATA)
+    (tmp_path / "plain").touch()
+    assert (tmp_path / "a.safetensors").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
 def test_any_safetensors_reader_reads_it(tmp_path: Path) -> None:
     save_tensors(tmp_path / "a.safetensors", TENSORS, METADATA)
     assert torch.equal(load_file(tmp_path / "a.safetensors")["a"], TENSORS["a"])

@@ -142,11 +142,12 @@ def test_config_loads_back_in_order(tmp_path: Path) -> None:
 
 def test_readme_names_what_is_there_and_only_that(tmp_path: Path) -> None:
     (tmp_path / "fsc.csv").touch()
-    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "run.log").touch()
+    (tmp_path / "notes.txt").touch()
     write_readme(tmp_path)
     lines = (tmp_path / "README.txt").read_text(encoding="utf-8").splitlines()
     assert lines[0].startswith(f"Files written by gemmap {module.gemmap_version()}")
-    assert [line.split()[0] for line in lines[2:]] == ["fsc.csv", "checkpoints"]
+    assert [line.split()[0] for line in lines[2:]] == ["fsc.csv", "run.log"]
     write_readme(tmp_path, {"fsc.csv": "the curves"})
     assert (tmp_path / "README.txt").read_text().splitlines()[2:] == ["fsc.csv  the curves"]
 

@@ -13,7 +13,8 @@ SUMMARY = RunSummary(
     resolution=Resolution(4.12, 0.5, "cross-FSC", "soft mask", False, 40.0),
     half_map_unmasked=Resolution(4.6, 0.143, "half-map FSC", "no mask", False, 36.0),
     half_map_masked=Resolution(2.8, 0.143, "half-map FSC", "soft mask", True, 64.0),
-    backprojection=Resolution(math.inf, 0.143, "half-map FSC", "soft mask", False, 0.0),
+    backprojection_unmasked=Resolution(5.2, 0.143, "half-map FSC", "no mask", False, 32.0),
+    backprojection_masked=Resolution(math.inf, 0.143, "half-map FSC", "soft mask", False, 0.0),
     n_particles=39988,
     n_excluded=12,
     particles_per_second=412.3,
@@ -27,7 +28,8 @@ def test_lines() -> None:
     assert summary_lines(SUMMARY) == [
         "Resolution         4.12 Å (cross-FSC 0.5, soft mask)",
         "  half-maps        at Nyquist (2.80 Å) (half-map FSC 0.143, soft mask); 4.60 Å (half-map FSC 0.143, no mask)",
-        "  back-projection  not resolved: half-map FSC is below 0.143 from the first shell on (soft mask)",
+        "  back-projection  not resolved: half-map FSC is below 0.143 from the first shell on (soft mask); "
+        "5.20 Å (half-map FSC 0.143, no mask)",
         "Particles          39,988 used, 12 excluded",
         "Cost               412 particles/s, 1 min 23 s wall time, 3.2 GB peak memory",
         "Open the map       chimerax run1/run_class001.mrc",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gemmap.errors import OutputError
-from gemmap.report.tables import write_fsc_csv
+from gemmap.report.tables import write_fsc_csv, write_noise_csv
 
 
 @pytest.mark.parametrize("box_px", [9, 12])
@@ -46,3 +46,14 @@ def test_a_curve_of_another_length_writes_nothing(tmp_path: Path) -> None:
 def test_a_missing_folder_is_an_output_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"fsc\.csv"):
         write_fsc_csv(tmp_path / "absent" / "fsc.csv", {}, 4, 1.0)
+
+
+def test_noise_keeps_its_digits_whatever_its_unit_and_leaves_out_the_corners(tmp_path: Path) -> None:
+    spectra = {"half 1": np.array([1.23456e-9, 2e-9, 3e-9, 9.0, 9.0]), "half 2": np.array([1e8, 2e8, 123456.7])}
+    write_noise_csv(tmp_path / "noise.csv", spectra, 4, 1.0)
+    assert (tmp_path / "noise.csv").read_text().splitlines() == [
+        "shell,resolution_a,spatial_frequency,half 1,half 2",
+        "0,inf,0.000000,1.23456e-09,1e+08",
+        "1,4.000000,0.250000,2e-09,2e+08",
+        "2,2.000000,0.500000,3e-09,123457",
+    ]

@@ -16,7 +16,7 @@ def centre(n: int) -> int:
 
 def frequencies(n: int) -> Int[np.ndarray, " n"]:
     """Integer frequencies in FFT order: 0, 1, .., -1."""
-    return np.rint(np.fft.fftfreq(n, 1.0 / n)).astype(np.int64)
+    return np.asarray(np.rint(np.fft.fftfreq(n, 1.0 / n)), np.int64)
 
 
 def half_plane_frequencies(n: int) -> tuple[Int[np.ndarray, "n 1"], Int[np.ndarray, " h"]]:

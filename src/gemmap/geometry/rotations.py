@@ -21,7 +21,7 @@ def from_relion_euler(
     angles = np.stack([rot_deg, tilt_deg, psi_deg], axis=-1).astype(np.float64)
     if len(angles) == 0:
         return np.zeros((0, 3, 3))
-    return np.swapaxes(Rotation.from_euler("ZYZ", angles, degrees=True).as_matrix(), -1, -2).copy()
+    return np.ascontiguousarray(np.swapaxes(Rotation.from_euler("ZYZ", angles, degrees=True).as_matrix(), -1, -2))
 
 
 def to_relion_euler(rotations: Rotations) -> Float[np.ndarray, "n 3"]:
@@ -31,15 +31,15 @@ def to_relion_euler(rotations: Rotations) -> Float[np.ndarray, "n 3"]:
     degenerate = np.hypot(r[:, 0, 2], r[:, 1, 2]) < 1e-9
     rot = np.where(degenerate, 0.0, np.arctan2(r[:, 2, 1], r[:, 2, 0]))
     # With sin(tilt) = 0 only rot +- psi is defined: all of it goes into psi.
-    psi = np.where(degenerate, np.arctan2(-r[:, 1, 0], r[:, 1, 1]), np.arctan2(r[:, 1, 2], -r[:, 0, 2]))
-    return np.degrees(np.stack([rot, tilt, psi], axis=-1))
+    psi = np.where(degenerate, np.arctan2(r[:, 0, 1], r[:, 1, 1]), np.arctan2(r[:, 1, 2], -r[:, 0, 2]))
+    return np.asarray(np.degrees(np.stack([rot, tilt, psi], axis=-1)))
 
 
 def from_cryosparc_pose(rotvec_rad: Float[np.ndarray, "n 3"]) -> Rotations:
     """Rotations A from cryoSPARC's ``alignments3D/pose`` (rotation vectors in radians): A = expmap(pose)^T."""
     if len(rotvec_rad) == 0:
         return np.zeros((0, 3, 3))
-    return np.swapaxes(Rotation.from_rotvec(np.asarray(rotvec_rad, np.float64)).as_matrix(), -1, -2).copy()
+    return np.ascontiguousarray(np.swapaxes(Rotation.from_rotvec(rotvec_rad).as_matrix(), -1, -2))
 
 
 def to_cryosparc_pose(rotations: Rotations) -> Float[np.ndarray, "n 3"]:

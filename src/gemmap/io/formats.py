@@ -32,12 +32,15 @@ class LoadedParticles:
         Sentences for the user: what was assumed, and what the files hold that the model does not.
     format_name
         ``RELION``, ``cryoSPARC`` or ``cryoDRGN``.
+    n_in_file
+        Particles before ``ind`` and ``first`` chose some of them.
     """
 
     table: ParticleTable
     stack: MrcStack
     notes: tuple[str, ...]
     format_name: str
+    n_in_file: int
 
 
 def read_particles(
@@ -97,10 +100,12 @@ def read_particles(
             table, notes = read_relion(path, no_ctf=no_ctf, pixel_size_a=pixel_size_a)
         else:
             table, notes = read_cs(path, passthrough=passthrough, no_ctf=no_ctf, pixel_size_a=pixel_size_a)
-        table = table.select(_kept_rows(ind, first, len(table)))
+        n_in_file = len(table)
+        table = table.select(_kept_rows(ind, first, n_in_file))
         stack = open_stack(table, folders, strip_prefix=strip_prefix, datadir=datadir, invert=invert)
     else:
         images, notes = read_images(path, kind, strip_prefix=strip_prefix, datadir=datadir)
+        n_in_file = len(images)
         views = _read_views(images, poses, ctf, ind, first)
         stack = open_images(views.images, folders, strip_prefix=strip_prefix, datadir=datadir, invert=invert)
         size = pixel_size_a
@@ -111,7 +116,8 @@ def read_particles(
 
     table = _with_box(_drop_unused(table), stack.box_px, path, pixel_size_a)
     name = "cryoDRGN" if poses is not None else {"star": "RELION", "cs": "cryoSPARC"}[kind]
-    return LoadedParticles(table, stack, (*notes, *_loading_notes(table, stack, pixel_size_a)), name)
+    notes = (*notes, *_loading_notes(table, stack, pixel_size_a))
+    return LoadedParticles(table, stack, notes, name, n_in_file)
 
 
 def file_kind(path: Path) -> FileKind:

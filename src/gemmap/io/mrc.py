@@ -75,6 +75,11 @@ class MrcStack:
         return self._box_px
 
     @property
+    def paths(self) -> tuple[Path, ...]:
+        """The stacks' files, in the order of the table's stacks."""
+        return tuple(header.path for header in self._headers)
+
+    @property
     def header_pixel_sizes_a(self) -> tuple[float, ...]:
         """The different pixel sizes that the stacks' headers give, in Å, ascending; 0 where one does not say."""
         return tuple(sorted({header.pixel_size_a[0] for header in self._headers}))

@@ -61,3 +61,22 @@ def resolve_stacks(
             f"{', ...' if len(missing) > 3 else ''}); looked in {where}: give --datadir or --strip-prefix."
         )
     return found
+
+
+def names_from(metadata: Path, names: Sequence[str], stacks: Sequence[Path]) -> list[str]:
+    """Return names under which stacks are found from a metadata file elsewhere.
+
+    Parameters
+    ----------
+    metadata
+        The file the names are for.
+    names, stacks
+        Each stack's name in the file it was read from, kept if it leads to the same stack, and its path, which is
+        taken otherwise.
+    """
+    folders = project_folders(metadata)
+    kept = []
+    for name, stack in zip(names, stacks, strict=True):
+        hit = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        kept.append(name if hit is not None and hit.samefile(stack) else str(stack.absolute()))
+    return kept

@@ -26,8 +26,11 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     """
     text = {_METADATA_KEY: json.dumps(dict(metadata), allow_nan=False, sort_keys=True)}
     with atomic_path(Path(path)) as temporary:
+        temporary.touch()
+        usual_mode = temporary.stat().st_mode
         try:
             save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, text)
+            temporary.chmod(usual_mode)  # the library writes files that only their owner may read
         except SafetensorError as error:  # it wraps errors of the operating system
             raise OutputError(f"Cannot write {path}: {error}; free space or choose another output folder.") from error
 

@@ -2,9 +2,9 @@
 
 The readable definitions are in :mod:`gemmap.kernels.reference_insert`; these agree with them to float32 rounding.
 
-A volume is filled slab by slab along z. Every slab is owned by one thread, which walks over all images of the batch and, per
-image row, only over the kx interval that meets its planes. So nothing is locked, the slab stays in cache, and each voxel
-receives its terms in the same order whatever the number of threads: results are identical to the bit.
+A volume is filled slab by slab along z. Every slab is owned by one thread, which walks over all images of the batch
+and, per image row, only over the kx interval that meets its planes. So nothing is locked, the slab stays in cache, and
+each voxel receives its terms in the same order whatever the number of threads: results are identical to the bit.
 """
 
 import math
@@ -48,8 +48,8 @@ def prepare_slices(
 ) -> None:
     """Fill ``out`` with (Re, Im, weight) of c CTF y exp(-2 pi i k.s/D) / sigma^2 and c^2 CTF^2 / sigma^2.
 
-    ``transforms`` are plain rfft2 of the images (origin at pixel 0): the half-box shift to the origin D//2 is applied here
-    as a phase. Points with \\|k\\| >= D/2 are left untouched; :func:`insert_slices` does not read them.
+    ``transforms`` are plain rfft2 of the images (origin at pixel 0): the half-box shift to the origin D//2 is applied
+    here as a phase. Points at a radius of D/2 or more are left untouched; :func:`insert_slices` does not read them.
     """
     b, d, h = transforms.shape
     limit2 = 0.25 * d * d
@@ -113,16 +113,16 @@ def insert_slices(
 ) -> None:
     """Add the slices to the half-complex volume (z and y in FFT order, x >= 0) with trilinear weights, in place.
 
-    Half of the image plane is inserted: kx > 0, kx = 0 with ky > 0, and k = 0 with half its weight; a point with x < 0 is
-    inserted at minus its position, conjugated. The caller completes the plane x = 0 (:func:`complete_plane`).
+    Half of the image plane is inserted: kx > 0, kx = 0 with ky > 0, and k = 0 with half its weight; a point with x < 0
+    is inserted at minus its position, conjugated. The caller completes the plane x = 0 (:func:`complete_plane`).
     """
-    b, d, h, _ = slices.shape
+    b, d = slices.shape[:2]
     m = volume.shape[0]
     os = m / d
     # One grid step inside Nyquist, so that the upper neighbour of a point never wraps around.
     kmax = d / 2.0 - 1.0 / os
     kmax2 = kmax * kmax
-    ky_max = int(math.floor(kmax))
+    ky_max = math.floor(kmax)
     half = m // 2
     n_slabs = min(_SLABS, m)
     for slab in prange(n_slabs):
@@ -135,18 +135,17 @@ def insert_slices(
             yx = os * rotations[i, 1, 0]
             yy = os * rotations[i, 1, 1]
             yz = os * rotations[i, 1, 2]
-            # Rows whose z range cannot meet the slab (either sign) are skipped as a block.
             for ky in range(-ky_max, ky_max + 1):
                 iy = ky if ky >= 0 else ky + d
                 first = 0 if ky >= 0 else 1
-                last = int(math.floor(math.sqrt(kmax2 - ky * ky)))
+                last = math.floor(math.sqrt(kmax2 - ky * ky))
                 for sign in (1.0, -1.0):
                     x_start, y_start, z_start = sign * ky * yx, sign * ky * yy, sign * ky * yz
                     x_step, y_step, z_step = sign * xx, sign * xy, sign * xz
                     lo, hi = _interval(z_start, z_step, z_first - 1.0, float(z_end), first, last)
                     if lo > hi:
                         continue
-                    lo, hi = _interval(x_start, x_step, 0.0, 1e9, lo, hi)
+                    lo, hi = _interval(x_start, x_step, 0.0, float(m), lo, hi)
                     for kx in range(lo, hi + 1):
                         x = x_start + kx * x_step
                         if x < 0.0 or (x == 0.0 and sign < 0.0):

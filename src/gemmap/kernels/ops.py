@@ -6,6 +6,7 @@ Lengths are in voxels: a kernel knows no Å.
 import math
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -16,6 +17,9 @@ from gemmap.kernels import registry
 
 #: Radius of the support in standard deviations: 0.7 % of a Gaussian's mass lies beyond.
 DEFAULT_CUT = 3.5
+
+# Below this squared length a quaternion has no direction worth trusting.
+_MIN_LENGTH2 = 1e-20
 
 Gradients: TypeAlias = tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"], Float[Tensor, "n 4"], Float[Tensor, " n"]]
 
@@ -32,7 +36,8 @@ def voxelize(
     """Sum of normalised Gaussians at the voxels of a cube (z, y, x): V(x) = sum_j mass_j N3(x - centre_j; S_j).
 
     S = R(q) diag(scales^2) R(q)^T. For scales above 0.8 voxels the sum over voxels is the sum of the masses but for the
-    mass beyond the cut. Differentiable once in all four tensors, with the support held fixed.
+    mass beyond the cut. Differentiable once in all four tensors (float32 or float64), with the
+    support held fixed.
 
     Parameters
     ----------
@@ -145,23 +150,38 @@ def _arrays(*tensors: Tensor) -> list[Any]:
 
 def _check(centres: Tensor, scales: Tensor, quaternions: Tensor, masses: Tensor, cut: float) -> None:
     n = masses.numel()
-    named = {"centres": (centres, (n, 3)), "scales": (scales, (n, 3)), "quaternions": (quaternions, (n, 4))}
-    for name, (tensor, shape) in {**named, "masses": (masses, (n,))}.items():
+    expected = {"centres": (n, 3), "scales": (n, 3), "quaternions": (n, 4), "masses": (n,)}
+    for (name, shape), tensor in zip(expected.items(), (centres, scales, quaternions, masses), strict=True):
         if tuple(tensor.shape) != shape:
             raise ValueError(f"voxelize: {name} has shape {tuple(tensor.shape)}; expected {shape} for {n} masses")
-        if not tensor.is_floating_point() or tensor.dtype != masses.dtype or tensor.device != masses.device:
+        same = tensor.dtype == masses.dtype and tensor.device == masses.device
+        if not same or tensor.dtype not in (torch.float32, torch.float64):
             raise ValueError(
-                f"voxelize: {name} is {tensor.dtype} on {tensor.device}; expected a floating dtype and device, the "
-                f"same for all (masses: {masses.dtype} on {masses.device})"
+                f"voxelize: {name} is {tensor.dtype} on {tensor.device}; expected float32 or float64, and "
+                f"the same for all (masses: {masses.dtype} on {masses.device})"
             )
     if not (math.isfinite(cut) and cut > 0):
         raise ValueError(f"voxelize: cut is {cut}; expected a positive number of standard deviations")
-    fine = torch.isfinite(centres).all(1) & torch.isfinite(masses) & (quaternions.square().sum(1) > 0)
-    fine &= torch.isfinite(scales).all(1) & (scales > 0).all(1) & torch.isfinite(quaternions).all(1)
-    if not bool(fine.all()):
-        row = int(torch.nonzero(~fine)[0])
-        raise NumericsError(
-            f"voxelize: {int((~fine).sum())} of {n} Gaussians have a value that is not finite, a scale that is not "
-            f"positive or a zero quaternion; the first is number {row}: centre {centres[row].tolist()}, scales "
-            f"{scales[row].tolist()}, quaternion {quaternions[row].tolist()}, mass {float(masses[row])}."
-        )
+    _check_values(*(t.detach().cpu().numpy() for t in (centres, scales, quaternions, masses)))
+
+
+def _check_values(centres: np.ndarray, scales: np.ndarray, quaternions: np.ndarray, masses: np.ndarray) -> None:
+    """In numpy: a thread team of torch for so little work waits long for its members on a busy machine."""
+    lengths2 = np.einsum("ni,ni->n", quaternions, quaternions)
+    if (
+        np.isfinite(centres).all()
+        and np.isfinite(masses).all()
+        and np.isfinite(lengths2).all()
+        and (lengths2 > _MIN_LENGTH2).all()
+        and np.isfinite(scales).all()
+        and (scales > 0).all()
+    ):
+        return
+    fine = np.isfinite(centres).all(1) & np.isfinite(masses) & np.isfinite(lengths2) & (lengths2 > _MIN_LENGTH2)
+    fine &= np.isfinite(scales).all(1) & (scales > 0).all(1)
+    row = int(np.argmin(fine))
+    raise NumericsError(
+        f"voxelize: {int((~fine).sum())} of {len(fine)} Gaussians have a value that is not finite, a scale that is not "
+        f"positive or a zero quaternion; the first is number {row}: centre {centres[row].tolist()}, scales "
+        f"{scales[row].tolist()}, quaternion {quaternions[row].tolist()}, mass {float(masses[row])}."
+    )

@@ -18,6 +18,9 @@ LOCK = threading.Lock()
 KERNELS: dict[str, dict[str, str]] = {
     "voxelize": {"reference": "gemmap.kernels.reference", "numba": "gemmap.kernels.cpu_voxelize"},
     "voxelize_gather": {"reference": "gemmap.kernels.reference", "numba": "gemmap.kernels.cpu_voxelize"},
+    "prepare_slices": {"reference": "gemmap.kernels.reference_insert", "numba": "gemmap.kernels.cpu_insert"},
+    "insert_slices": {"reference": "gemmap.kernels.reference_insert", "numba": "gemmap.kernels.cpu_insert"},
+    "complete_plane": {"reference": "gemmap.kernels.reference_insert", "numba": "gemmap.kernels.cpu_insert"},
 }
 
 

@@ -1,9 +1,19 @@
-"""Weighing and inserting Fourier slices: checks, transforms, and the choice of backend."""
+"""Weighing and inserting Fourier slices: checks, transforms, and the choice of backend.
+
+Arrays are numpy's: this pass has no derivatives and feeds from files. ``backend`` is ``auto``, ``numba`` (float32) or
+``reference``.
+"""
+
+from typing import Any
 
 import numpy as np
 import scipy.fft
+import torch
 
-from gemmap._types import Float, Int, Rotations, Shifts
+from gemmap._types import Float, Int, PerParticle, Rotations, Shifts
+from gemmap.errors import NumericsError
+from gemmap.geometry.rotations import require_rotations
+from gemmap.kernels import registry
 from gemmap.physics.ctf import CtfParameters
 
 _CTF_COLUMNS = 7
@@ -13,42 +23,170 @@ def prepare(
     images: Float[np.ndarray, "b d d"],
     ctf: CtfParameters | None,
     shifts_a: Shifts,
-    scales: Float[np.ndarray, " b"],
+    scales: PerParticle,
     group: Int[np.ndarray, " b"],
     inverse_noise: Float[np.ndarray, "g s"],
     pixel_size_a: float,
-    workers: int = -1,
+    backend: str = "auto",
 ) -> Float[np.ndarray, "b d h 3"]:
-    """Return (Re, Im, weight) of c CTF y exp(-2 pi i k.s/D) / sigma^2 and c^2 CTF^2 / sigma^2 on the half-plane."""
-    from gemmap.kernels import cpu_insert
+    """Return (Re, Im, weight) of c CTF y exp(-2 pi i k.s/D) / sigma^2 and c^2 CTF^2 / sigma^2 on the half-plane.
 
+    Parameters
+    ----------
+    images
+        y, real; taken as float32.
+    ctf
+        CTF parameters of every image, or None for images without CTF.
+    shifts_a
+        s = (x, y) in Å: the content of the observed image moves by +s to be centred.
+    scales
+        c, multiplies the projections.
+    group, inverse_noise
+        1/sigma^2 of image i in the shell of radius round(k) is ``inverse_noise[group[i], shell]``, >= 0, for shells
+        0 .. D//2 at least; sigma^2 is the noise power of the plain rfft2 (:mod:`gemmap.physics.noise`).
+
+    Returns
+    -------
+    numpy.ndarray
+        float32, ky in FFT order, kx >= 0, origin of real space at D//2; 0 from the radius D/2 on.
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, or a group has no noise spectrum.
+    NumericsError
+        If ``inverse_noise`` has a value that is negative or not finite, or a shift or scale is not finite.
+    BackendError
+        If the backend asked for cannot run here.
+    """
+    images = np.asarray(images, np.float32)
+    _check_prepare(images, ctf, shifts_a, scales, group, inverse_noise, pixel_size_a)
     b, d, _ = images.shape
-    transforms = scipy.fft.rfft2(np.asarray(images, np.float32), workers=workers)
-    coefficients = np.zeros((b, _CTF_COLUMNS)) if ctf is None else ctf.phase_coefficients()
     out = np.zeros((b, d, d // 2 + 1, 3), np.float32)
-    cpu_insert.prepare_slices(
-        transforms,
-        coefficients,
+    _run(
+        "prepare_slices",
+        backend,
+        scipy.fft.rfft2(images, workers=torch.get_num_threads()),
+        np.zeros((b, _CTF_COLUMNS)) if ctf is None else ctf.phase_coefficients(),
         ctf is not None,
-        np.ascontiguousarray(shifts_a, np.float64) / pixel_size_a,
-        np.ascontiguousarray(scales, np.float64),
-        np.ascontiguousarray(group, np.int64),
-        np.ascontiguousarray(inverse_noise, np.float64),
+        _as_input(shifts_a, np.float64) / pixel_size_a,
+        _as_input(scales, np.float64),
+        _as_input(group, np.int64),
+        _as_input(inverse_noise, np.float64),
         float(pixel_size_a),
         out,
     )
     return out
 
 
-def insert(slices: Float[np.ndarray, "b d h 3"], rotations: Rotations, volume: Float[np.ndarray, "m m h2 3"]) -> None:
-    """Add slices to the interleaved half-complex volume, in place."""
-    from gemmap.kernels import cpu_insert
+def insert(
+    slices: Float[np.ndarray, "b d h 3"],
+    rotations: Rotations,
+    volume: Float[np.ndarray, "m m h2 3"],
+    backend: str = "auto",
+) -> None:
+    """Add slices to the interleaved half-complex volume, in place, with trilinear weights.
 
-    cpu_insert.insert_slices(slices, np.ascontiguousarray(rotations, np.float64), volume)
+    The point k of image i goes to (M/D) A_i^T (kx, ky, 0). Half of each image plane is inserted: call
+    :func:`complete_plane` once all slices are in.
+
+    Parameters
+    ----------
+    slices
+        From :func:`prepare`.
+    volume
+        float32 or float64, M >= D, z and y in FFT order, x >= 0; components (Re, Im, weight).
+
+    Raises
+    ------
+    ValueError
+        If a shape does not fit, or the volume cannot be written in place.
+    InputError
+        If a matrix is not a rotation.
+    BackendError
+        If the backend asked for cannot run here: numba needs float32.
+    """
+    _check_volume(volume)
+    b, d = slices.shape[:2]
+    if slices.shape != (b, d, d // 2 + 1, 3) or rotations.shape != (b, 3, 3):
+        raise ValueError(
+            f"insert: slices and rotations have shapes {slices.shape} and {rotations.shape}; expected "
+            f"{(b, d, d // 2 + 1, 3)} and {(b, 3, 3)}"
+        )
+    if volume.shape[0] < d:
+        raise ValueError(f"insert: the volume has side {volume.shape[0]}; expected at least the slices' {d}")
+    # A matrix that stretches would make the kernels write outside the volume.
+    poses = _as_input(require_rotations(rotations, "insert"), np.float64)
+    _run("insert_slices", backend, _as_input(slices, volume.dtype), poses, volume)
 
 
-def complete_plane(volume: Float[np.ndarray, "m m h2 3"]) -> None:
-    """Add the Friedel mates of the plane x = 0, once all slices are in."""
-    from gemmap.kernels import cpu_insert
+def complete_plane(volume: Float[np.ndarray, "m m h2 3"], backend: str = "auto") -> None:
+    """Add the Friedel mates of the plane x = 0, in place, once all slices are in."""
+    _check_volume(volume)
+    _run("complete_plane", backend, volume)
 
-    cpu_insert.complete_plane(volume)
+
+def _run(kernel: str, backend: str, *arguments: Any) -> None:
+    """Call a kernel, which writes into its last argument."""
+    dtype = torch.float32 if arguments[-1].dtype == np.float32 else torch.float64
+    name = registry.choose(kernel, torch.device("cpu"), dtype, backend)
+    if name == "reference":
+        # The tensors share the arrays' memory.
+        arguments = tuple(torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arguments)
+    registry.load(kernel, name)(*arguments)
+
+
+def _as_input(values: np.ndarray, dtype: Any) -> np.ndarray:
+    # Writable, although only read: torch takes no others, and numba would compile anew for them.
+    return np.require(values, dtype, ("C", "W"))
+
+
+def _check_prepare(
+    images: np.ndarray,
+    ctf: CtfParameters | None,
+    shifts_a: np.ndarray,
+    scales: np.ndarray,
+    group: np.ndarray,
+    inverse_noise: np.ndarray,
+    pixel_size_a: float,
+) -> None:
+    if images.ndim != 3 or images.shape[1] != images.shape[2]:
+        raise ValueError(f"prepare: images have shape {images.shape}; expected (b, d, d)")
+    b, d, _ = images.shape
+    for name, shape, expected in (
+        ("ctf", (b if ctf is None else len(ctf),), (b,)),
+        ("shifts_a", np.shape(shifts_a), (b, 2)),
+        ("scales", np.shape(scales), (b,)),
+        ("group", np.shape(group), (b,)),
+    ):
+        if shape != expected:
+            raise ValueError(f"prepare: {name} has shape {shape}; expected {expected} for {b} images")
+    if np.ndim(inverse_noise) != 2 or inverse_noise.shape[1] < d // 2 + 1:
+        raise ValueError(
+            f"prepare: inverse_noise has shape {np.shape(inverse_noise)}; expected (groups, shells) with at least "
+            f"{d // 2 + 1} shells"
+        )
+    if b and not 0 <= group.min() <= group.max() < len(inverse_noise):
+        raise ValueError(
+            f"prepare: groups {group.min()} to {group.max()} are named; expected 0 to {len(inverse_noise) - 1}, "
+            "one per row of inverse_noise"
+        )
+    if not pixel_size_a > 0:
+        raise ValueError(f"prepare: pixel_size_a is {pixel_size_a}; expected a positive length in Å")
+    if not (np.isfinite(shifts_a).all() and np.isfinite(scales).all()):
+        raise NumericsError("prepare: a shift or a scale is not finite; expected numbers for every image.")
+    if not (np.isfinite(inverse_noise).all() and (inverse_noise >= 0).all()):
+        raise NumericsError(
+            "prepare: inverse_noise has a value that is negative or not finite; expected 1/sigma^2 >= 0."
+        )
+
+
+def _check_volume(volume: np.ndarray) -> None:
+    m = volume.shape[0]
+    if volume.shape != (m, m, m // 2 + 1, 3) or volume.dtype not in (np.float32, np.float64):
+        raise ValueError(
+            f"the volume has shape {volume.shape} and type {volume.dtype}; expected {(m, m, m // 2 + 1, 3)} "
+            "in float32 or float64"
+        )
+    if not (volume.flags.c_contiguous and volume.flags.writeable):
+        raise ValueError("the volume is filled in place: expected a writable array in C order")

@@ -3,10 +3,11 @@ r"""Contrast transfer function, in RELION's sign.
 .. math::
 
     \mathrm{CTF}(k) = -s \, e^{-B k^2 / 4} \sin\gamma(k), \qquad
-    \gamma = -\pi\lambda (dU k_a^2 + dV k_b^2) + \tfrac{\pi}{2} C_s \lambda^3 k^4 - \phi - \arctan\frac{Q_0}{\sqrt{1-Q_0^2}}
+    \gamma = -\pi\lambda (dU k_a^2 + dV k_b^2) + \tfrac{\pi}{2} C_s \lambda^3 k^4
+             - \phi - \arctan\frac{Q_0}{\sqrt{1-Q_0^2}}
 
-with k_a, k_b the frequency along and across the defocus angle, measured from +x (columns) towards +y (rows). The value at
-k = 0 is +Q0 (no phase plate): it goes with bright particles and positive density. Source: RELION ``src/ctf.cpp``.
+with k_a, k_b the frequency along and across the defocus angle, measured from +x (columns) towards +y (rows). The value
+at k = 0 is +Q0 (no phase plate): it goes with bright particles and positive density. Source: RELION ``src/ctf.cpp``.
 """
 
 from dataclasses import dataclass, fields
@@ -89,10 +90,17 @@ class CtfParameters:
 
 def ctf_half_plane(params: CtfParameters, box_px: int, pixel_size_a: float) -> Float[Tensor, "n d h"]:
     """CTF on the half-plane Fourier grid of ``box_px`` x ``box_px`` images, float64, axes (particle, ky, kx)."""
-    c = torch.from_numpy(params.phase_coefficients())[:, :, None, None]
-    ky = torch.fft.fftfreq(box_px, pixel_size_a, dtype=torch.float64)[:, None]
+    return ctf_from_coefficients(torch.from_numpy(params.phase_coefficients()), box_px, pixel_size_a)
+
+
+def ctf_from_coefficients(
+    coefficients: Float[Tensor, "n 7"], box_px: int, pixel_size_a: float
+) -> Float[Tensor, "n d h"]:
+    """:func:`ctf_half_plane` from :meth:`CtfParameters.phase_coefficients`, on their device and in their dtype."""
+    c = coefficients[:, :, None, None]
+    ky = torch.fft.fftfreq(box_px, pixel_size_a, dtype=c.dtype, device=c.device)[:, None]
     # rfftfreq, not fftfreq: at even sizes the Nyquist column is +1/2.
-    kx = torch.fft.rfftfreq(box_px, pixel_size_a, dtype=torch.float64)[None, :]
+    kx = torch.fft.rfftfreq(box_px, pixel_size_a, dtype=c.dtype, device=c.device)[None, :]
     k2 = kx**2 + ky**2
     gamma = c[:, 0] * kx**2 + c[:, 1] * kx * ky + c[:, 2] * ky**2 + c[:, 3] * k2**2 + c[:, 4]
     return -c[:, 6] * torch.exp(-0.25 * c[:, 5] * k2) * torch.sin(gamma)

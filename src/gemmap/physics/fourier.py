@@ -11,7 +11,7 @@ from gemmap.geometry.grids import centred_slice, half_plane_frequencies
 
 
 def centred_rfftn(real: np.ndarray, ndim: int, workers: int = 1) -> np.ndarray:
-    """Half-complex Fourier transform over the last ``ndim`` axes, origin at N//2 in real space, FFT order in Fourier."""
+    """Half-complex transform over the last ``ndim`` axes; origin at N//2 in real space, FFT order in Fourier."""
     axes = tuple(range(-ndim, 0))
     return np.asarray(scipy.fft.rfftn(np.fft.ifftshift(real, axes=axes), axes=axes, workers=workers))
 
@@ -31,7 +31,7 @@ def shift_phase(shifts_a: Shifts, box_px: int, pixel_size_a: float) -> Complex[n
     ky, kx = half_plane_frequencies(box_px)
     s = np.asarray(shifts_a, np.float64) / pixel_size_a
     turns = (s[:, 0, None, None] * kx + s[:, 1, None, None] * ky) / box_px
-    return np.exp(-2j * np.pi * turns)
+    return np.asarray(np.exp(-2j * np.pi * turns))
 
 
 def pad_centred(volume: Float[np.ndarray, "..."], size: int) -> Float[np.ndarray, "..."]:

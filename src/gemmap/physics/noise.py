@@ -7,7 +7,7 @@ from gemmap._types import Curve, Float
 from gemmap.errors import InputError
 from gemmap.geometry.grids import radius_px, shell_index
 
-#: No shell may be called cleaner than this fraction of the image's own power: noise-free sets would get infinite weights.
+#: No shell may be called cleaner than this fraction of the image's own power: without noise, weights would be infinite.
 RELATIVE_FLOOR = 1e-3
 #: Width in pixels of the soft edge between particle and background: a hard edge leaks low frequencies into high shells.
 EDGE_PX = 4.0
@@ -34,8 +34,8 @@ def background_window(box_px: int, radius: float) -> Float[np.ndarray, "d d"]:
 def noise_spectrum(images: Float[np.ndarray, "n d d"], radius: float) -> Curve:
     """Noise power per shell 0 .. D-1 of the plain rfft2 (white noise of variance v has power v D^2).
 
-    The mean over the background window is removed from each image first, so shell 0 takes the value of shell 1. Shells are
-    kept above ``RELATIVE_FLOOR`` of the power of the whole images.
+    The mean over the background window is removed from each image first, so shell 0 takes the value of shell 1. Shells
+    are kept above ``RELATIVE_FLOOR`` of the power of the whole images.
     """
     n, d, _ = images.shape
     window = background_window(d, radius)
@@ -56,7 +56,7 @@ def noise_spectrum(images: Float[np.ndarray, "n d d"], radius: float) -> Curve:
     noise = per_shell(background) * d**2 / (window**2).sum()
     total = per_shell(whole)
     floor = np.maximum(RELATIVE_FLOOR * total, 1e-6 * RELATIVE_FLOOR * total.max())
-    noise = np.maximum(noise, floor)
+    noise = np.asarray(np.maximum(noise, floor))
     noise[0] = noise[1]
     if not (np.isfinite(noise).all() and (noise[: d // 2 + 1] > 0).all()):
         raise InputError(

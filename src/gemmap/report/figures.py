@@ -26,6 +26,8 @@ _RESOLUTION_TICKS_A = (
 )
 _TICK_DISTANCE = 0.055
 _DPI = 200
+#: More curves than this leave no room for their names between them.
+_LEGEND_INSIDE = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,10 @@ def write_fsc_figure(
     if resolution is not None:
         _mark_resolution(axes, resolution, box_px * pixel_size_a)
     axes.spines["right"].set_visible(False)
-    axes.legend(loc="best", frameon=True, framealpha=0.92, edgecolor="none", fontsize=9, handlelength=2.6)
+    if len(curves) <= _LEGEND_INSIDE:
+        axes.legend(loc="best", frameon=True, framealpha=0.92, edgecolor="none", fontsize=9, handlelength=2.6)
+    else:
+        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9, handlelength=2.6)
     _save_png(figure, path)
 
 

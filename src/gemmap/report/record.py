@@ -32,17 +32,23 @@ RUN_FILES: Mapping[str, str] = {
     "backprojection.mrc": "Wiener back-projection of all particles: the baseline",
     "backprojection_half1.mrc": "Wiener back-projection of half-set 1",
     "backprojection_half2.mrc": "Wiener back-projection of half-set 2",
+    "voxels_half1.mrc": "non-negative voxels fitted to half-set 1: the second baseline",
+    "voxels_half2.mrc": "non-negative voxels fitted to half-set 2",
     "mask.mrc": "soft mask of the masked curves, 0 (solvent) to 1 (particle)",
     "gaussians.safetensors": "the fitted Gaussians of the final map (centres and scales in Å)",
     "gaussians_half1.safetensors": "the fitted Gaussians of half-set 1",
     "gaussians_half2.safetensors": "the fitted Gaussians of half-set 2",
+    "aggregate_half1.safetensors": "what the images of half-set 1 say; aggregates of different particles add",
+    "aggregate_half2.safetensors": "what the images of half-set 2 say",
     "fsc.csv": "all curves over Fourier shells",
-    "fsc.png": "the same curves drawn, with the resolution",
+    "fsc.png": "the main curves drawn, with the resolution",
     "slices.png": "central slices of the maps, all with the same grey scale",
-    "job.json": "record of the run: versions, machine, inputs, seeds, timings, results, warnings",
+    "noise.csv": "noise power spectra over Fourier shells",
+    "particles.star": "the particles as used, with their half-sets",
+    "job.json": "record of the run: versions, machine, inputs, seeds, timings, results, notes",
     "config.yaml": "every option with the value it had; give it to --config to repeat the run",
+    "command.txt": "the command line",
     "run.log": "messages of the run",
-    "checkpoints": "states from which an interrupted run goes on",
 }
 
 
@@ -77,7 +83,7 @@ class RunRecord:
     seeds: Mapping[str, int]
     inputs: Sequence[Path]
     started: datetime
-    status: Literal["running", "finished", "failed"] = "running"
+    status: Literal["running", "finished", "failed", "interrupted"] = "running"
     stopped: datetime | None = None
     seconds: Mapping[str, float] = field(default_factory=dict)
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)

@@ -1,6 +1,7 @@
 """The last lines on the screen: what was reached, by which measure, and how to look at it."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ class RunSummary:
         The one the run is known by.
     half_map_unmasked, half_map_masked
         Half-map FSC of the fitted maps, beside it.
-    backprojection
+    backprojection_unmasked, backprojection_masked
         Of the Wiener back-projection of the same halves: the baseline.
     n_particles, n_excluded
         Particles used, and particles of the file left out.
@@ -34,7 +35,8 @@ class RunSummary:
     resolution: Resolution
     half_map_unmasked: Resolution
     half_map_masked: Resolution
-    backprojection: Resolution
+    backprojection_unmasked: Resolution
+    backprojection_masked: Resolution
     n_particles: int
     n_excluded: int
     particles_per_second: float
@@ -48,7 +50,7 @@ def summary_lines(summary: RunSummary) -> list[str]:
     rows = [
         ("Resolution", str(summary.resolution)),
         ("  half-maps", f"{summary.half_map_masked}; {summary.half_map_unmasked}"),
-        ("  back-projection", str(summary.backprojection)),
+        ("  back-projection", f"{summary.backprojection_masked}; {summary.backprojection_unmasked}"),
         ("Particles", f"{summary.n_particles:,} used, {summary.n_excluded:,} excluded"),
         (
             "Cost",
@@ -57,6 +59,11 @@ def summary_lines(summary: RunSummary) -> list[str]:
         ),
         ("Open the map", f"chimerax {shlex.quote(str(summary.map_path))}"),
     ]
+    return label_lines(rows)
+
+
+def label_lines(rows: Sequence[tuple[str, str]]) -> list[str]:
+    """Return a line for each label and its text, the texts below one another."""
     return [f"{label:<{_LABEL_WIDTH}}  {text}" for label, text in rows]
 
 

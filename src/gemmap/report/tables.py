@@ -27,6 +27,28 @@ def write_fsc_csv(path: Path, curves: Mapping[str, Curve], box_px: int, pixel_si
     OutputError
         If the file cannot be written.
     """
+    _write_curves(path, curves, box_px, pixel_size_a, "%.6f")
+
+
+def write_noise_csv(path: Path, spectra: Mapping[str, Curve], box_px: int, pixel_size_a: float) -> None:
+    """Write noise power spectra like `write_fsc_csv`, with six significant digits: their unit is that of the images.
+
+    Parameters
+    ----------
+    spectra
+        Name to power per shell 0 .. box_px//2 of the images' plain Fourier transform (white noise of variance v has
+        v box_px^2); further shells, the corners, are left out.
+
+    Raises
+    ------
+    ValueError, OutputError
+        As `write_fsc_csv`.
+    """
+    inside = {name: spectrum[: box_px // 2 + 1] for name, spectrum in spectra.items()}
+    _write_curves(path, inside, box_px, pixel_size_a, "%.6g")
+
+
+def _write_curves(path: Path, curves: Mapping[str, Curve], box_px: int, pixel_size_a: float, form: str) -> None:
     n_shells = box_px // 2 + 1
     for name, curve in curves.items():
         if len(curve) != n_shells:
@@ -36,5 +58,5 @@ def write_fsc_csv(path: Path, curves: Mapping[str, Curve], box_px: int, pixel_si
         writer.writerow(["shell", "resolution_a", "spatial_frequency", *curves])
         for shell in range(n_shells):
             resolution_a = box_px * pixel_size_a / shell if shell else math.inf
-            row = [resolution_a, 1.0 / resolution_a, *(float(curve[shell]) for curve in curves.values())]
-            writer.writerow([shell, *(f"{value:.6f}" for value in row)])
+            frame = (f"{resolution_a:.6f}", f"{1.0 / resolution_a:.6f}")
+            writer.writerow([shell, *frame, *(form % curve[shell] for curve in curves.values())])

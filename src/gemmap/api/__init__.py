@@ -1,0 +1,1 @@
+"""The steps of a whole run, for notebooks and the command line alike; ``gemmap`` itself names the public functions."""

@@ -1,0 +1,119 @@
+"""Every option of a reconstruction that can change its result, as one value that goes to a file and comes back."""
+
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+
+from gemmap.errors import InputError
+from gemmap.fit.config import FitConfig
+
+#: Options that say how files are read; they have no meaning for particles given as arrays.
+READING_OPTIONS = (
+    "poses", "ctf", "ind", "passthrough", "no_ctf", "datadir", "strip_prefix", "first", "invert", "pixel_size_a",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ReconstructionOptions:
+    """Options of :func:`gemmap.reconstruct`, which describes them; paths are absolute.
+
+    ``particles`` is None for particles given as arrays.
+    """
+
+    particles: Path | None
+    poses: Path | None = None
+    ctf: Path | None = None
+    ind: Path | None = None
+    passthrough: tuple[Path, ...] = ()
+    no_ctf: bool = False
+    datadir: Path | None = None
+    strip_prefix: str | None = None
+    first: int | None = None
+    invert: bool = False
+    pixel_size_a: float | None = None
+    particle_diameter_a: float | None = None
+    n_gaussians: int | None = None
+    mask: Path | None = None
+    max_steps: int = FitConfig.max_steps
+    seed: int = FitConfig.seed
+    threads: int | None = None
+    device: str = "auto"
+    save_aggregates: bool = False
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise InputError(f"The seed is {self.seed}; expected 0 or more.")
+        given = [f.name for f in fields(self) if f.name in READING_OPTIONS and getattr(self, f.name) != f.default]
+        if self.particles is None and given:
+            raise InputError(f"{given[0]} is for particles read from a file; leave it out or give a path.")
+        # A run can be repeated from any folder.
+        for name in ("particles", "poses", "ctf", "ind", "datadir", "mask"):
+            path = getattr(self, name)
+            object.__setattr__(self, name, None if path is None else Path(path).absolute())
+        object.__setattr__(self, "passthrough", tuple(Path(path).absolute() for path in self.passthrough))
+
+    def fit_config(self, device: str) -> FitConfig:
+        """Return the options of the fit, on a device that exists."""
+        return FitConfig(
+            particle_diameter_a=self.particle_diameter_a,
+            n_gaussians=self.n_gaussians,
+            max_steps=self.max_steps,
+            seed=self.seed,
+            device=device,
+        )
+
+    @property
+    def input_files(self) -> tuple[Path, ...]:
+        """Files named by the options, without the image stacks that those files name."""
+        named = (self.particles, self.poses, self.ctf, self.ind, *self.passthrough, self.mask)
+        return tuple(path for path in named if path is not None)
+
+    @classmethod
+    def from_values(cls, given: Mapping[str, Any], source: str) -> Self:
+        """Return options from plain values, such as those of a file; the rest keep their defaults.
+
+        Raises
+        ------
+        InputError
+            Naming ``source`` and the first value that is unknown, missing or of the wrong type.
+        """
+        from pydantic import TypeAdapter, ValidationError
+
+        known = [f.name for f in fields(cls)]
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            raise InputError(f"{source} has an option {unknown[0]!r}; expected some of {', '.join(known)}.")
+        missing = [f.name for f in fields(cls) if f.default is MISSING and f.name not in given]
+        if missing:
+            raise InputError(f"{source} does not say {missing[0]!r}; expected it.")
+        try:
+            return TypeAdapter(cls).validate_python(dict(given))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InputError(
+                f"{source}: option {first['loc'][0]} is {first['input']!r}, but "
+                f"{first['msg'][0].lower()}{first['msg'][1:]}; correct it."
+            ) from error
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read the options in a ``config.yaml``; names and types are checked when they are used.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read or is not a list of ``name: value``.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path} is not a YAML file ({reason}); give the config.yaml of a run.") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds no options; expected lines such as 'seed: 0', as a run's config.yaml has them.")
+    return {str(name): value for name, value in content.items()}

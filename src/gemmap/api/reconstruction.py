@@ -1,0 +1,131 @@
+"""A whole reconstruction: particles in, half-maps, final map, curves and files out."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from gemmap.api.options import ReconstructionOptions
+from gemmap.api.plan import plan_reconstruction
+from gemmap.api.result import ReconstructionResult
+from gemmap.api.run import run_plan
+from gemmap.fit.config import FitConfig
+from gemmap.fit.progress import Progress, Silent
+from gemmap.io.folders import require_free
+from gemmap.particles.stack import ImageStack
+from gemmap.particles.table import ParticleTable
+
+
+def reconstruct(
+    particles: Path | str | tuple[ParticleTable, ImageStack],
+    *,
+    output: Path | str | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+    poses: Path | str | None = None,
+    ctf: Path | str | None = None,
+    ind: Path | str | None = None,
+    passthrough: Sequence[Path | str] = (),
+    no_ctf: bool = False,
+    datadir: Path | str | None = None,
+    strip_prefix: str | None = None,
+    first: int | None = None,
+    invert: bool = False,
+    pixel_size_a: float | None = None,
+    particle_diameter_a: float | None = None,
+    n_gaussians: int | None = None,
+    mask: Path | str | None = None,
+    max_steps: int = FitConfig.max_steps,
+    seed: int = FitConfig.seed,
+    threads: int | None = None,
+    device: str = "auto",
+    save_aggregates: bool = False,
+) -> ReconstructionResult:
+    """Reconstruct a density map from particles with known poses.
+
+    Particles are split into two half-sets that share nothing; each gives a half-map, their sum the final map. The
+    resolution is estimated from the back-projection of the *other* half.
+
+    Parameters
+    ----------
+    particles
+        ``.star`` (RELION), ``.cs`` (cryoSPARC), or with ``poses`` any list of images (``.mrcs``, ``.txt``, ``.star``,
+        ``.cs``); or a table and its images in memory.
+    output
+        Folder for maps, Gaussians, curves, figures and the record; None writes no file.
+    overwrite
+        Replace the results in ``output`` if it exists; files that are not ours stay.
+    progress
+        Told what happens.
+    poses, ctf, ind
+        CryoDRGN's ``poses.pkl``, ``ctf.pkl`` and ``ind.pkl``.
+    passthrough
+        CryoSPARC's passthrough files of the same job.
+    no_ctf
+        The images carry no CTF.
+    datadir, strip_prefix
+        Folder that stack names are relative to, and text to remove from their front.
+    first
+        Use the first so many particles only.
+    invert
+        Particles are dark although their file does not say so.
+    pixel_size_a
+        Å; replaces that of the files.
+    particle_diameter_a
+        Diameter in Å of the sphere that holds the particle; None finds it.
+    n_gaussians
+        Gaussians in each fit; None takes them from the particle's volume and the box.
+    mask
+        Map of values 0 to 1: the region to fit, and the mask of the curves.
+    max_steps
+        Most steps of a fit.
+    seed
+        Of everything random.
+    threads
+        Threads to use; None takes all cores of this process.
+    device
+        ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    save_aggregates
+        Keep what the images of each half say, for adding more particles later.
+
+    Raises
+    ------
+    InputError, FormatError
+        If the particles or options cannot be used: one sentence that says what to do.
+    OutputError
+        If the folder exists, or a file cannot be written.
+    BackendError
+        If the device is not there.
+    NumericsError
+        If a computation leaves the range in which it means something.
+    """
+    arrays = particles if isinstance(particles, tuple) else None
+    options = ReconstructionOptions(
+        particles=None if isinstance(particles, tuple) else Path(particles),
+        poses=_path(poses),
+        ctf=_path(ctf),
+        ind=_path(ind),
+        passthrough=tuple(Path(file) for file in passthrough),
+        no_ctf=no_ctf,
+        datadir=_path(datadir),
+        strip_prefix=strip_prefix,
+        first=first,
+        invert=invert,
+        pixel_size_a=pixel_size_a,
+        particle_diameter_a=particle_diameter_a,
+        n_gaussians=n_gaussians,
+        mask=_path(mask),
+        max_steps=max_steps,
+        seed=seed,
+        threads=threads,
+        device=device,
+        save_aggregates=save_aggregates,
+    )
+    folder = _path(output)
+    if folder is not None:
+        require_free(folder, overwrite)
+    plan = plan_reconstruction(options, arrays)
+    return run_plan(plan, folder, Silent() if progress is None else progress, sys.argv)
+
+
+def _path(given: Path | str | None) -> Path | None:
+    return None if given is None else Path(given)

@@ -1,0 +1,88 @@
+"""What a reconstruction gives back."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gemmap._types import Curve, Volume
+from gemmap.fit.records import Reconstruction
+from gemmap.gaussians.model import Gaussians
+from gemmap.particles.halves import HalfSplit
+from gemmap.particles.table import ParticleTable
+from gemmap.validate.assessment import Assessment
+from gemmap.validate.resolution import Resolution
+
+
+@dataclass(frozen=True, eq=False)
+class ReconstructionResult:
+    """Maps, curves and numbers of a finished run.
+
+    Attributes
+    ----------
+    reconstruction
+        The three fits (``half1``, ``half2``, ``full``) with their maps, baselines, Gaussians and steps.
+    assessment
+        Curves and resolutions.
+    mask
+        Soft mask of the masked curves, made from the half-maps or given.
+    table, split
+        Particles as used, each in half 1 or 2, and how the halves were chosen.
+    n_excluded
+        Particles of the file left out.
+    seconds
+        Wall time by stage, and ``total``.
+    notes
+        What was assumed or could not be modelled, one sentence each.
+    folder
+        Where the files are; None if none were written.
+    """
+
+    reconstruction: Reconstruction
+    assessment: Assessment
+    mask: Volume
+    table: ParticleTable
+    split: HalfSplit
+    n_excluded: int
+    seconds: Mapping[str, float]
+    notes: tuple[str, ...]
+    folder: Path | None
+
+    @property
+    def map(self) -> Volume:
+        """Final map, from all particles: axes (z, y, x), particle positive, origin at voxel N//2."""
+        return self.reconstruction.full.map
+
+    @property
+    def half_maps(self) -> tuple[Volume, Volume]:
+        """Unfiltered, unmasked maps of half-sets 1 and 2."""
+        return self.reconstruction.half1.map, self.reconstruction.half2.map
+
+    @property
+    def backprojection(self) -> Volume:
+        """Wiener back-projection of all particles: the baseline."""
+        return self.reconstruction.full.backprojection
+
+    @property
+    def gaussians(self) -> Gaussians:
+        """Gaussians of the final map, in Å from its origin."""
+        return self.reconstruction.full.gaussians
+
+    @property
+    def pixel_size_a(self) -> float:
+        """Side of a voxel in Å."""
+        return self.reconstruction.pixel_size_a
+
+    @property
+    def resolution(self) -> Resolution:
+        """The resolution to state, with its estimator and mask."""
+        return self.assessment.resolution
+
+    @property
+    def resolutions(self) -> Mapping[str, Resolution]:
+        """All resolutions by name."""
+        return self.assessment.resolutions
+
+    @property
+    def curves(self) -> dict[str, Curve]:
+        """All Fourier shell correlations by name, over shells 0 .. N//2."""
+        return self.assessment.curves()

@@ -1,0 +1,41 @@
+"""The command ``gemmap``: one file a subcommand, and nothing numerical is imported before one runs."""
+
+from typing import Annotated
+
+import typer
+
+from gemmap.cli import demo, reconstruct, simulate
+
+app = typer.Typer(
+    name="gemmap",
+    help="GEM: cryo-EM reconstruction with 3D Gaussians, half-maps and an honest resolution.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog=reconstruct.EXAMPLE)(reconstruct.reconstruct)
+app.command(epilog=simulate.EXAMPLE)(simulate.simulate)
+app.command(epilog=demo.EXAMPLE)(demo.demo)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        import gemmap
+
+        typer.echo(f"gemmap {gemmap.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    """GEM: cryo-EM reconstruction with 3D Gaussians, half-maps and an honest resolution."""
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,185 @@
+"""``gemmap reconstruct``: particles with known poses to half-maps, a map and its resolution."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gemmap.cli.errors import reports_errors
+from gemmap.errors import InputError
+from gemmap.fit.config import FitConfig
+
+_READING, _FIT, _RUN = "Reading the particles", "Fit", "Run"
+
+EXAMPLE = (
+    "[bold]Example:[/bold] gemmap reconstruct Refine3D/job010/run_data.star -o run1\n\n"
+    "The folder receives half-maps, the final map, curves, figures and a record of the run; its README.txt lists them."
+)
+
+
+@reports_errors
+def reconstruct(
+    ctx: typer.Context,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results; must not exist.")],
+    particles: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="PARTICLES",
+            help="Particle file: .star (RELION), .cs (cryoSPARC), or with --poses .mrcs, .txt, .star or .cs "
+            "(cryoDRGN). May come from --config instead.",
+            show_default=False,
+        ),
+    ] = None,
+    poses: Annotated[
+        Path | None, typer.Option(help="cryoDRGN's poses.pkl (or .npz).", rich_help_panel=_READING)
+    ] = None,
+    ctf: Annotated[Path | None, typer.Option(help="cryoDRGN's ctf.pkl (or .npz).", rich_help_panel=_READING)] = None,
+    ind: Annotated[
+        Path | None,
+        typer.Option(help="Particles to use: ind.pkl (or .npz), numbers from 0.", rich_help_panel=_READING),
+    ] = None,
+    passthrough: Annotated[
+        list[Path] | None,
+        typer.Option(help="cryoSPARC's passthrough file; may be repeated.", rich_help_panel=_READING),
+    ] = None,
+    no_ctf: Annotated[
+        bool, typer.Option("--no-ctf", help="The images carry no CTF.", rich_help_panel=_READING)
+    ] = False,
+    datadir: Annotated[
+        Path | None, typer.Option(help="Folder that stack names are relative to.", rich_help_panel=_READING)
+    ] = None,
+    strip_prefix: Annotated[
+        str | None, typer.Option(help="Text to remove from the front of stack names.", rich_help_panel=_READING)
+    ] = None,
+    first: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Use the first N particles only.", rich_help_panel=_READING),
+    ] = None,
+    invert: Annotated[
+        bool,
+        typer.Option(
+            "--invert", help="Particles are dark, although their file does not say so.", rich_help_panel=_READING
+        ),
+    ] = False,
+    pixel_size_a: Annotated[
+        float | None,
+        typer.Option(
+            "--pixel-size", metavar="Å", help="Pixel size; replaces that of the files.", rich_help_panel=_READING
+        ),
+    ] = None,
+    particle_diameter_a: Annotated[
+        float | None,
+        typer.Option(
+            "--particle-diameter",
+            metavar="Å",
+            help="Diameter of the sphere that holds the particle; by default from the box.",
+            rich_help_panel=_FIT,
+        ),
+    ] = None,
+    n_gaussians: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Gaussians in each fit; by default from the particle's volume.", rich_help_panel=_FIT
+        ),
+    ] = None,
+    mask: Annotated[
+        Path | None,
+        typer.Option(
+            help="Map of the region to fit, 0 to 1, in the particles' box; also the mask of the curves.",
+            rich_help_panel=_FIT,
+        ),
+    ] = None,
+    max_steps: Annotated[
+        int, typer.Option(metavar="N", help="Most steps of a fit.", rich_help_panel=_FIT)
+    ] = FitConfig.max_steps,
+    seed: Annotated[
+        int, typer.Option(metavar="N", help="Seed of everything random.", rich_help_panel=_FIT)
+    ] = FitConfig.seed,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Threads; all cores by default.", rich_help_panel=_RUN)
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.", rich_help_panel=_RUN)
+    ] = "auto",
+    save_aggregates: Annotated[
+        bool,
+        typer.Option(
+            "--save-aggregates",
+            help="Keep what the images of each half say, for adding more particles later.",
+            rich_help_panel=_RUN,
+        ),
+    ] = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Options from the config.yaml of a run; options given here win.", rich_help_panel=_RUN),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace the results in an existing folder; other files stay.", rich_help_panel=_RUN
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Read and check everything but the pixels, print the plan, stop.", rich_help_panel=_RUN
+        ),
+    ] = False,
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel=_RUN)] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only the result.", rich_help_panel=_RUN)] = False,
+) -> None:
+    """Reconstruct a map from particles with known poses."""
+    given: dict[str, Any] = {
+        "particles": particles,
+        "poses": poses,
+        "ctf": ctf,
+        "ind": ind,
+        "passthrough": tuple(passthrough or ()),
+        "no_ctf": no_ctf,
+        "datadir": datadir,
+        "strip_prefix": strip_prefix,
+        "first": first,
+        "invert": invert,
+        "pixel_size_a": pixel_size_a,
+        "particle_diameter_a": particle_diameter_a,
+        "n_gaussians": n_gaussians,
+        "mask": mask,
+        "max_steps": max_steps,
+        "seed": seed,
+        "threads": threads,
+        "device": device,
+        "save_aggregates": save_aggregates,
+    }
+    explicit = {name: value for name, value in given.items() if _is_explicit(ctx, name)}
+
+    from gemmap.api.options import ReconstructionOptions, read_config
+    from gemmap.api.plan import plan_reconstruction
+    from gemmap.api.run import run_plan, summarise
+    from gemmap.cli.screen import Screen
+    from gemmap.io.folders import require_free
+    from gemmap.report.summary import summary_lines
+
+    require_free(output, overwrite)
+    if config is not None:
+        options = ReconstructionOptions.from_values({**read_config(config), **explicit}, str(config))
+    else:
+        options = ReconstructionOptions(**given)
+    if options.particles is None:
+        raise InputError("No particle file was given; give PARTICLES, or --config with the config.yaml of a run.")
+    screen = Screen(verbose, quiet)
+    plan = plan_reconstruction(options)
+    if verbose:
+        screen.say(*(f"{name}: {value}" for name, value in asdict(options).items()))
+    screen.say(*plan.lines())
+    if dry_run:
+        return
+    result = run_plan(plan, output, screen.progress(), ["gemmap", *sys.argv[1:]])
+    screen.result(summary_lines(summarise(result)))
+
+
+def _is_explicit(ctx: typer.Context, name: str) -> bool:
+    """Whether an option was given on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

@@ -1,0 +1,38 @@
+"""Options of a reconstruction: values, checked once."""
+
+from dataclasses import dataclass
+
+from gemmap.errors import InputError
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """What the user may choose; None means: from the data.
+
+    Attributes
+    ----------
+    particle_diameter_a
+        Diameter in Å of the sphere that holds the particle; outside it the map is zero and the images are noise.
+    n_gaussians
+        Gaussians per fit; by default from the particle's volume and the box.
+    max_steps
+        Upper bound on Adam steps; the stopping rule usually ends earlier.
+    seed
+        Of everything drawn at random; the two halves derive different seeds from it.
+    device
+        ``cpu``, ``cuda``, ``cuda:1``, ...: where maps and Gaussians are fitted.
+    """
+
+    particle_diameter_a: float | None = None
+    n_gaussians: int | None = None
+    max_steps: int = 24
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.particle_diameter_a is not None and not self.particle_diameter_a > 0:
+            raise InputError(f"Particle diameter is {self.particle_diameter_a:g} Å; expected more than 0.")
+        if self.n_gaussians is not None and self.n_gaussians < 1:
+            raise InputError(f"Number of Gaussians is {self.n_gaussians}; expected at least 1.")
+        if self.max_steps < 1:
+            raise InputError(f"Maximum number of steps is {self.max_steps}; expected at least 1.")

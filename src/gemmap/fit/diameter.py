@@ -1,0 +1,73 @@
+"""Diameter of the particle, from where two independent low-resolution maps agree."""
+
+import numpy as np
+import scipy.fft
+import scipy.ndimage
+
+from gemmap._types import Curve, Float, Int, Volume
+from gemmap.fit.aggregate import Accumulator
+from gemmap.fit.backprojection import back_projection
+from gemmap.geometry.grids import radius_px
+from gemmap.particles.stack import ImageStack
+from gemmap.particles.table import ParticleTable
+from gemmap.physics.noise import noise_spectrum
+
+#: Side of the small maps and the largest number of particles used.
+SMALL_BOX_PX, PARTICLES, CHUNK = 48, 2000, 250
+#: The sphere holds this share of the density that both maps see, and then this much more radius.
+HELD_SHARE, MARGIN = 0.99, 1.08
+#: Bounds of the diameter as fractions of the box.
+SMALLEST, LARGEST = 0.2, 0.94
+
+
+def estimate_diameter_px(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"]) -> float:
+    """Diameter in pixels of the sphere that holds the particle, from up to 2,000 particles of ``rows``.
+
+    Two maps of 48 px are back-projected from odd and even particles; their local covariance, averaged over spheres around the
+    centre, is noise-free in expectation, and falls to zero where the particle ends.
+    """
+    box = stack.box_px
+    small = min(SMALL_BOX_PX, box)
+    rows = rows[:PARTICLES]
+    maps = [_small_map(table, stack, rows[start::2], small) for start in (0, 1)]
+    radius = _agreement_radius(maps[0], maps[1]) * box / small
+    return float(np.clip(2.0 * MARGIN * radius, SMALLEST * box, LARGEST * box))
+
+
+def _small_map(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], small: int) -> Volume:
+    box = stack.box_px
+    accumulator = Accumulator(small, table.pixel_size_a * box / small)
+    for start in range(0, len(rows), CHUNK):
+        part = rows[start : start + CHUNK]
+        images = _fourier_crop(stack.read(part), small)
+        if start == 0:
+            inverse_noise = 1.0 / noise_spectrum(images, 0.5 * LARGEST * small)[None]
+        accumulator.add(images, table.select(part), inverse_noise, np.zeros(len(part), np.int64))
+    return back_projection(accumulator.finish())
+
+
+def _fourier_crop(images: Float[np.ndarray, "n d d"], small: int) -> Float[np.ndarray, "n s s"]:
+    """Images of side ``small`` with the same low frequencies; origin stays at index N//2."""
+    box = images.shape[-1]
+    if small == box:
+        return images
+    transform = np.fft.fftshift(scipy.fft.fft2(np.fft.ifftshift(images, axes=(1, 2)), workers=-1), axes=(1, 2))
+    start = box // 2 - small // 2
+    cut = transform[:, start : start + small, start : start + small]
+    real = scipy.fft.ifft2(np.fft.ifftshift(cut, axes=(1, 2)), workers=-1).real
+    return np.fft.fftshift(real, axes=(1, 2)).astype(np.float32) * np.float32((small / box) ** 2)
+
+
+def _agreement_radius(map1: Volume, map2: Volume) -> float:
+    """Radius in pixels that holds ``HELD_SHARE`` of the covariance of two low-passed maps."""
+    n = map1.shape[0]
+    radius = radius_px(n, 3)
+    low = [scipy.ndimage.gaussian_filter(m - m[radius > 0.47 * n].mean(), 1.0) for m in (map1, map2)]
+    shell = np.floor(radius + 0.5).astype(np.int64).ravel()
+    total: Curve = np.bincount(shell, (low[0] * low[1]).ravel())[: n // 2]
+    # Beyond the particle the sums scatter around zero: take their running maximum as the whole.
+    running = np.cumsum(total)
+    whole = running.max()
+    if whole <= 0:
+        return 0.5 * n
+    return float(np.flatnonzero(running >= HELD_SHARE * whole)[0]) + 1.0

@@ -1,0 +1,74 @@
+"""Adam on all 11 parameters of every Gaussian against the normal equations.
+
+Everything is dimensionless (voxels, logarithms, noise standard deviations), so one set of rates serves every particle.
+The penalty on mass is the one of the voxel start: at step 0 the masses are already at their optimum.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from gemmap.errors import NumericsError
+from gemmap.fit.normal import NormalEquations
+from gemmap.fit.parameters import Parameters, clone
+
+#: Steps of Adam per parameter: centres in voxels, log scales, quaternions, log masses.
+RATES = (0.04, 0.02, 0.02, 0.02)
+BETAS = (0.9, 0.99)
+#: Added to Adam's denominator, relative to its mean: Gaussians in noise-free corners must not move at full rate.
+RELATIVE_EPSILON = 0.3
+#: Bounds of the standard deviation in voxels. Below 0.35 a Gaussian falls between the voxels that sample it.
+MIN_SCALE_PX, MAX_SCALE_PX = 0.35, 4.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """State after some steps: ``loss`` is the data term in nats, ``volume`` the map of ``parameters``."""
+
+    number: int
+    loss: float
+    parameters: Parameters
+    volume: torch.Tensor
+
+
+def fit_gaussians(
+    equations: NormalEquations,
+    start: Parameters,
+    penalty: float,
+    steps: int,
+    keep_going: Callable[[Step], bool],
+) -> Step:
+    """Descend from ``start`` until ``keep_going`` says no or ``steps`` are done; return the last state.
+
+    ``keep_going`` sees the state before each step and after the last one. ``penalty`` is the price of one unit of mass.
+
+    Raises
+    ------
+    NumericsError
+        If the loss is not a number.
+    """
+    low, high = torch.tensor([MIN_SCALE_PX, MAX_SCALE_PX]).log().tolist()
+    now = clone(start)
+    first = [torch.zeros_like(t) for t in now.tensors()]
+    second = [torch.zeros_like(t) for t in now.tensors()]
+    for number in range(steps + 1):
+        volume = now.voxelize(equations.size)
+        gradient, loss = equations.gradient(volume)
+        if loss != loss:
+            raise NumericsError(f"The fit diverged at step {number}: the loss is not a number; the data may hold NaN.")
+        state = Step(number, loss, now, volume)
+        if not keep_going(state) or number == steps:
+            return state
+        slopes = list(now.gather(gradient))
+        slopes[3] = slopes[3] + penalty * now.log_masses.exp()
+        now = clone(now)
+        for value, slope, m, v, rate in zip(now.tensors(), slopes, first, second, RATES, strict=True):
+            m.mul_(BETAS[0]).add_(slope, alpha=1.0 - BETAS[0])
+            v.mul_(BETAS[1]).addcmul_(slope, slope, value=1.0 - BETAS[1])
+            scale = (v / (1.0 - BETAS[1] ** (number + 1))).sqrt()
+            scale = scale + RELATIVE_EPSILON * scale.mean() + 1e-12
+            value.addcdiv_(m, scale, value=-rate / (1.0 - BETAS[0] ** (number + 1)))
+        now.log_scales.clamp_(low, high)
+        now.quaternions.div_(now.quaternions.norm(dim=1, keepdim=True))
+    return state

@@ -1,0 +1,57 @@
+"""The score that stops a fit: how well it predicts particles of the *same half* that it has not seen.
+
+Every half is cut into two quarter-sets. A trial fit to the first is correlated, shell by shell, with the back-projection of the
+second. Correlation ignores the scale of each shell, which the squared error does not (docs/decisions.md), and the
+shells are weighted so that the sum follows the mean FSC with the truth: dividing by sqrt(FSC) of the quarter-sets' back-projections
+turns a correlation with a noisy map into one with the truth; shells in which those do not agree count little.
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+#: A quarter-set FSC of this much halves the weight of a shell.
+HALF_WEIGHT_FSC = 0.03
+
+
+class HeldOutScore:
+    """Shell-wise, scale-free score of maps against the back-projection of held-out particles (cubes on one device)."""
+
+    def __init__(
+        self, seen: Float[Tensor, "d d d"], held_out: Float[Tensor, "d d d"], window: Float[Tensor, "d d d"]
+    ) -> None:
+        size = held_out.shape[0]
+        self._window = window
+        self._shell = _shells(size, held_out.device)
+        self._count = size // 2 + 1
+        self._target = torch.fft.rfftn(held_out * window)
+        self._target_power = self._total(self._target, self._target)
+        agreement = self._correlation(torch.fft.rfftn(seen * window))
+        smooth = torch.nn.functional.avg_pool1d(
+            agreement[None, None], 5, stride=1, padding=2, count_include_pad=False
+        )[0, 0].clamp_min(1e-4)
+        self.weights = smooth / (smooth + HALF_WEIGHT_FSC) / smooth.sqrt()
+        self.weights[0] = 0.0
+
+    def __call__(self, volume: Float[Tensor, "d d d"]) -> float:
+        """Weighted mean correlation; larger is better, the scale of each shell does not matter."""
+        curve = self._correlation(torch.fft.rfftn(volume * self._window))
+        return float((self.weights * curve).sum() / (self._count - 1))
+
+    def _correlation(self, transform: Tensor) -> Tensor:
+        power = self._total(transform, transform)
+        return self._total(transform, self._target) / (power * self._target_power).clamp_min(1e-30).sqrt()
+
+    def _total(self, a: Tensor, b: Tensor) -> Tensor:
+        product = (a.real * b.real + a.imag * b.imag).double()
+        # The half-complex array holds one of each pair of Friedel mates, except on the plane x = 0.
+        product[..., 1:] *= 2.0
+        total = torch.zeros(self._count + 1, dtype=torch.float64, device=a.device)
+        return total.index_add_(0, self._shell, product.ravel())[: self._count]
+
+
+def _shells(size: int, device: torch.device) -> Tensor:
+    k = torch.fft.fftfreq(size, 1.0 / size, device=device)
+    x = torch.arange(size // 2 + 1, device=device)
+    radius = (k[:, None, None] ** 2 + k[None, :, None] ** 2 + x[None, None, :] ** 2).sqrt()
+    return (radius + 0.5).long().clamp_max(size // 2 + 1).ravel()

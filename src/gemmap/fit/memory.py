@@ -1,0 +1,114 @@
+"""How much memory a reconstruction needs, worked out before it starts."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from gemmap.errors import InputError
+from gemmap.fit.aggregate import grid_size
+
+#: Interleaved real part, imaginary part and weight, float32.
+_ACCUMULATOR_BYTES = 12
+#: Two halves, each in two sub-halves that measure the signal inside the half.
+_ACCUMULATORS = 4
+#: Chunks of images read ahead or in use, 64 MiB each, and the transforms and weighted slices of the one in use.
+_IMAGE_BYTES = 4 * 2**26 + 4 * 2**26
+#: Real-space maps and Fourier grids alive while one half is fitted, beside the aggregates of both: bytes per point of
+#: the oversampled grid (weighted numerator, transform, gradient and its transform).
+_FIT_BYTES = 32
+#: Maps of the box's size kept to the end: three fits, each with its map and baselines, and the masks; float32.
+_MAPS_KEPT = 12
+#: Python and the numerical libraries themselves.
+_PROGRAM_BYTES = 600 * 10**6
+
+_GROUP_ROOT, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+
+
+@dataclass(frozen=True)
+class MemoryPlan:
+    """Memory by purpose, in bytes, and what the machine has left for this process."""
+
+    parts: Mapping[str, int]
+    available_bytes: int
+
+    @property
+    def total_bytes(self) -> int:
+        """Sum over all purposes."""
+        return sum(self.parts.values())
+
+
+def plan_memory(box_px: int) -> MemoryPlan:
+    """Return what a reconstruction of particles of this box needs at its peak.
+
+    The number of particles does not enter: they are read in chunks.
+    """
+    m = grid_size(box_px)
+    points = m * m * (m // 2 + 1)
+    parts = {
+        "aggregates": _ACCUMULATORS * _ACCUMULATOR_BYTES * points,
+        "images": _IMAGE_BYTES,
+        "fit": _FIT_BYTES * points,
+        "maps": _MAPS_KEPT * 4 * box_px**3,
+        "program": _PROGRAM_BYTES,
+    }
+    return MemoryPlan(parts, available_memory_bytes())
+
+
+def require_memory(plan: MemoryPlan) -> None:
+    """Raise InputError if the plan needs more than the machine has left."""
+    if plan.total_bytes > plan.available_bytes:
+        raise InputError(
+            f"This box needs about {plan.total_bytes / 1e9:.1f} GB of memory and {plan.available_bytes / 1e9:.1f} GB "
+            "are available; free memory, use a larger machine or downsample the particles."
+        )
+
+
+def available_memory_bytes() -> int:
+    """Return the memory this process may still take: of the machine, or of its control group if that allows less."""
+    free = _meminfo_available()
+    return min([free, *_group_rests()])
+
+
+def _meminfo_available() -> int:
+    for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) * 1024
+    raise RuntimeError("/proc/meminfo has no MemAvailable; Linux has had it since 3.14.")
+
+
+def _group_rests() -> list[int]:
+    """Bytes left in the control groups of this process, which batch systems and containers limit."""
+    rests = []
+    for line in _OWN_GROUPS.read_text(encoding="utf-8").splitlines():
+        _, controllers, name = line.split(":", 2)
+        if controllers == "":
+            root, files = _GROUP_ROOT, ("memory.max", "memory.current")
+        elif "memory" in controllers.split(","):
+            root, files = _GROUP_ROOT / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes")
+        else:
+            continue
+        # In a container the named folder is often mounted as the root.
+        for folder in dict.fromkeys((root / name.lstrip("/"), root)):
+            limit, used = (_read_int(folder / file) for file in files)
+            if limit is not None and used is not None:
+                rests.append(max(limit - used + _reclaimable(folder), 0))
+    return rests
+
+
+def _reclaimable(folder: Path) -> int:
+    """Bytes of cached files, which count as used but are given back when needed."""
+    try:
+        rows = (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    stat = dict(row.split(" ", 1) for row in rows)
+    return int(stat.get("total_inactive_file", stat.get("inactive_file", "0")))
+
+
+def _read_int(path: Path) -> int | None:
+    """Content of a one-number file; None if it is not there or says ``max``."""
+    try:
+        text = path.read_text(encoding="ascii").strip()
+    except OSError:
+        return None
+    return int(text) if text.isdecimal() else None

@@ -1,0 +1,113 @@
+"""The normal equations of a set of particles, made dimensionless.
+
+The data term is L(V) = 1/2 V'KV - b'V in nats. K is a convolution: its kernel is the transform of the aggregate's weight, divided
+at every lag by the trilinear kernel's transform sinc^2 (docs/derivations.md). Lengths are voxels and densities are counted in
+``unit`` = K(0)^(-1/2), the standard deviation of a voxel under white noise, so b has unit variance and no result depends
+on the grey values of the images.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gemmap.errors import NumericsError
+from gemmap.fit.aggregate import Aggregate
+
+#: Pixels between the particle sphere and the faces of the cube in which a map is fitted.
+MARGIN_PX = 3
+
+
+def working_size(box_px: int, radius_px: float) -> int:
+    """Even side of the centred cube that holds the particle sphere, at most the box."""
+    return min(box_px, 2 * int(np.ceil(radius_px + MARGIN_PX)))
+
+
+def fourier(volume: Float[Tensor, "d d d"], size: int) -> Tensor:
+    """Half-complex transform of a cube zero-padded to ``size`` (origin at index 0: for circular convolutions only)."""
+    return torch.fft.rfftn(volume, s=(size, size, size))
+
+
+def inverse(transform: Tensor, size: int, crop: int) -> Float[Tensor, "c c c"]:
+    """Inverse of :func:`fourier`, cut to the first ``crop`` samples of each axis."""
+    return torch.fft.irfftn(transform, s=(size, size, size))[:crop, :crop, :crop]
+
+
+@dataclass(frozen=True, eq=False)
+class NormalEquations:
+    """K and b on a centred cube of ``size`` voxels, on a device; origin at index size//2.
+
+    Attributes
+    ----------
+    kernel
+        Transform of K on a grid of ``grid`` >= 2 size samples (or the aggregate's grid): real, >= 0.
+    data
+        b, (size, size, size).
+    unit
+        Grey value of density 1.
+    """
+
+    kernel: Tensor
+    data: Float[Tensor, "d d d"]
+    size: int
+    grid: int
+    unit: float
+
+    @classmethod
+    def build(cls, aggregate: Aggregate, size: int, device: torch.device) -> "NormalEquations":
+        """Make the normal equations of an aggregate for maps that are zero outside a centred cube of ``size`` voxels.
+
+        Raises
+        ------
+        NumericsError
+            If the aggregate holds no information (no particles, or all weights zero).
+        """
+        m = aggregate.grid_px
+        grid = min(m, _even_fast_size(2 * size))
+        window = _inverse_apodisation(m, grid, device)
+        weight = torch.from_numpy(aggregate.weight).to(device)
+        lags = _centred(torch.fft.irfftn(weight.to(torch.complex64), s=(m, m, m)), grid)
+        del weight
+        lags *= window[:, None, None] * window[None, :, None] * window[None, None, :] * float(m) ** 3
+        at_zero = float(lags[grid // 2, grid // 2, grid // 2])
+        if not (np.isfinite(at_zero) and at_zero > 0):
+            raise NumericsError("The particles carry no information: all their weights are zero; check CTFs and poses.")
+        unit = at_zero**-0.5
+        kernel = torch.fft.rfftn(torch.fft.ifftshift(lags)).real.mul_(unit**2).clamp_min_(0.0).contiguous()
+        del lags
+        numerator = torch.from_numpy(aggregate.numerator).to(device)
+        data = _centred(torch.fft.irfftn(numerator, s=(m, m, m)), size).mul_(unit * float(m) ** 3)
+        window = _inverse_apodisation(m, size, device)
+        data = data * window[:, None, None] * window[None, :, None] * window[None, None, :]
+        return cls(kernel, data, size, grid, unit)
+
+    def apply(self, volume: Float[Tensor, "d d d"]) -> Float[Tensor, "d d d"]:
+        """K V."""
+        return inverse(fourier(volume, self.grid) * self.kernel, self.grid, self.size)
+
+    def gradient(self, volume: Float[Tensor, "d d d"]) -> tuple[Float[Tensor, "d d d"], float]:
+        """K V - b and the data term 1/2 V'KV - b'V."""
+        kv = self.apply(volume)
+        loss = float(torch.sum(volume * (0.5 * kv - self.data), dtype=torch.float64))
+        return kv.sub_(self.data), loss
+
+
+def _centred(volume: Tensor, size: int) -> Tensor:
+    """Cut ``size`` samples around the origin (index 0, periodic) and put the origin at size//2."""
+    rolled = torch.fft.fftshift(volume)
+    start = volume.shape[0] // 2 - size // 2
+    return rolled[start : start + size, start : start + size, start : start + size].contiguous()
+
+
+def _inverse_apodisation(grid_px: int, size: int, device: torch.device) -> Tensor:
+    x = (torch.arange(size, device=device) - size // 2) / grid_px
+    return 1.0 / torch.sinc(x) ** 2
+
+
+def _even_fast_size(n: int) -> int:
+    while n % 2 or scipy.fft.next_fast_len(n, real=True) != n:
+        n += 1
+    return n

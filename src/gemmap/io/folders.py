@@ -1,0 +1,57 @@
+"""Folders that a command fills: refused when they exist, cleared of our own files only, checked for space."""
+
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from gemmap.errors import InputError, OutputError
+
+
+def require_free(folder: Path, overwrite: bool) -> None:
+    """Check that a folder may be written, before anything is read or computed.
+
+    Raises
+    ------
+    OutputError
+        If it exists and ``overwrite`` is False, or if it is not a folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file; expected a folder to write to: choose another name.")
+    if folder.exists() and not overwrite:
+        raise OutputError(f"{folder} exists; choose another folder, or give --overwrite to replace its results.")
+
+
+def require_space(folder: Path, n_bytes: int) -> None:
+    """Raise OutputError unless the disk of a folder, which need not exist yet, has this many bytes left."""
+    existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    free = shutil.disk_usage(existing).free
+    if free < n_bytes:
+        raise OutputError(
+            f"The results need about {n_bytes / 1e9:.2f} GB and the disk of {folder} has {free / 1e9:.2f} GB left; "
+            "free space or choose another output folder."
+        )
+
+
+def prepare_folder(folder: Path, ours: Iterable[str], inputs: Iterable[Path] = ()) -> None:
+    """Make a folder and remove from it the files named in ``ours``; other files stay.
+
+    Raises
+    ------
+    InputError
+        If a file to remove is one of the inputs.
+    OutputError
+        If the operating system refuses.
+    """
+    old = [folder / name for name in ours if (folder / name).is_file()]
+    read = {path.resolve() for path in inputs}
+    clash = [path for path in old if path.resolve() in read]
+    if clash:
+        raise InputError(f"{clash[0]} is read and would be replaced; choose another output folder.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path in old:
+            path.unlink()
+    except OSError as error:
+        raise OutputError(
+            f"Cannot write to {folder}: {error.strerror or error}; choose another output folder."
+        ) from error

@@ -1,0 +1,133 @@
+"""The files of a run folder: written as results arrive, each whole or not at all."""
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from gemmap._types import Curve, Volume
+from gemmap.fit.aggregate import Aggregate
+from gemmap.fit.aggregate_tensors import aggregate_to_tensors
+from gemmap.fit.records import FitResult, Reconstruction
+from gemmap.io.atomic import atomic_path
+from gemmap.io.folders import prepare_folder
+from gemmap.io.gaussians import save_gaussians
+from gemmap.io.mrc import write_map
+from gemmap.io.paths import names_from
+from gemmap.io.relion import write_star31
+from gemmap.io.tensors import save_tensors
+from gemmap.particles.table import ParticleTable
+from gemmap.report.figures import FscCurve, write_fsc_figure, write_slices_figure
+from gemmap.report.record import RUN_FILES, RunRecord, write_config, write_job, write_readme
+from gemmap.report.run_log import RunLog
+from gemmap.report.tables import write_fsc_csv, write_noise_csv
+from gemmap.validate.assessment import Assessment
+
+#: Map of a fit, and what is added to the names of its other files.
+_FITS = {
+    "half1": ("run_half1_class001_unfil.mrc", "_half1"),
+    "half2": ("run_half2_class001_unfil.mrc", "_half2"),
+    "full": ("run_class001.mrc", ""),
+}
+#: Files that say how a run went, not what it found.
+_RECORDS = ("job.json", "config.yaml", "command.txt", "run.log")
+#: Map of the final result, as the user opens it.
+MAP_NAME = _FITS["full"][0]
+
+
+class RunFolder:
+    """Writes the files of one run.
+
+    Parameters
+    ----------
+    path
+        Made if it is not there; results of an earlier run in it are removed, other files stay.
+    inputs
+        Files that are read and must not be removed.
+
+    Raises
+    ------
+    InputError, OutputError
+        If an input would be removed, or the operating system refuses.
+    """
+
+    def __init__(self, path: Path, inputs: Sequence[Path] = ()) -> None:
+        prepare_folder(path, [*RUN_FILES, "README.txt"], inputs)
+        self.path = path
+        self.log = RunLog(path / "run.log")
+
+    def results(self) -> list[str]:
+        """Return the names of the result files written so far, in the order of a reader's interest."""
+        return [name for name in RUN_FILES if name not in _RECORDS and (self.path / name).exists()]
+
+    def write_start(self, argv: Sequence[str], config: Mapping[str, Any]) -> None:
+        """Write the command line, with the folder it was given in, and the options."""
+        with atomic_path(self.path / "command.txt") as temporary:
+            temporary.write_text(f"# in {os.getcwd()}\n{shlex.join(argv)}\n", encoding="utf-8")
+        write_config(self.path / "config.yaml", config)
+
+    def write_particles(self, table: ParticleTable, stacks: Sequence[Path] | None) -> None:
+        """Write the particles with their half-sets; stack names lead to the ``stacks``, if those are files."""
+        path = self.path / "particles.star"
+        if stacks is not None:
+            table = replace(table, stacks=tuple(names_from(path, table.stacks, stacks)))
+        write_star31(path, table)
+
+    def write_fit(self, name: str, result: FitResult, pixel_size_a: float) -> None:
+        """Write maps and Gaussians of the fit ``half1``, ``half2`` or ``full``."""
+        map_name, suffix = _FITS[name]
+        write_map(self.path / map_name, result.map, pixel_size_a)
+        write_map(self.path / f"backprojection{suffix}.mrc", result.backprojection, pixel_size_a)
+        if name != "full":
+            write_map(self.path / f"voxels{suffix}.mrc", result.voxels, pixel_size_a)
+        save_gaussians(self.path / f"gaussians{suffix}.safetensors", result.gaussians, len(result.map), pixel_size_a)
+
+    def write_aggregate(self, name: str, aggregate: Aggregate) -> None:
+        """Write the aggregate of ``half1`` or ``half2``."""
+        save_tensors(self.path / f"aggregate_{name}.safetensors", *aggregate_to_tensors(aggregate))
+
+    def write_assessment(
+        self,
+        reconstruction: Reconstruction,
+        mask: Volume,
+        assessment: Assessment,
+        further: Sequence[FscCurve] = (),
+    ) -> None:
+        """Write mask, curves, noise spectra and figures; ``further`` curves are drawn too."""
+        r, box_px, pixel_size_a = reconstruction, len(mask), reconstruction.pixel_size_a
+        write_map(self.path / "mask.mrc", mask, pixel_size_a)
+        write_fsc_csv(self.path / "fsc.csv", assessment.curves(), box_px, pixel_size_a)
+        write_noise_csv(self.path / "noise.csv", r.noise_spectra, box_px, pixel_size_a)
+        write_fsc_figure(
+            self.path / "fsc.png",
+            [*fsc_curves(assessment.curves()), *further],
+            box_px,
+            pixel_size_a,
+            assessment.resolution,
+        )
+        maps = {
+            "final map": r.full.map,
+            "half-map 1": r.half1.map,
+            "half-map 2": r.half2.map,
+            "back-projection": r.full.backprojection,
+        }
+        write_slices_figure(self.path / "slices.png", maps, pixel_size_a, r.particle_diameter_a)
+
+    def write_record(self, record: RunRecord) -> None:
+        """Write job.json, and README.txt for the files that are there."""
+        write_job(self.path / "job.json", record)
+        write_readme(self.path)
+
+
+def fsc_curves(curves: Mapping[str, Curve]) -> list[FscCurve]:
+    """Return the curves worth drawing, of those `Assessment.curves` names."""
+    return [
+        FscCurve("final map, cross-FSC", curves["cross_fsc_map"]),
+        FscCurve("half-maps, soft mask (corrected)", curves["half_maps_corrected"], dashed=True),
+        FscCurve("half-maps, no mask", curves["half_maps_unmasked"]),
+        FscCurve("back-projection, soft mask (corrected)", curves["backprojection_corrected"], dashed=True),
+        FscCurve("back-projection, no mask", curves["backprojection_unmasked"]),
+        FscCurve("half-maps, phases randomised", curves["half_maps_phase_randomised"], dashed=True),
+    ]

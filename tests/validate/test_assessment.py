@@ -1,0 +1,52 @@
+"""Which curve each resolution is read from, and at which threshold."""
+
+import numpy as np
+import pytest
+import scipy.fft
+
+from gemmap.geometry.grids import shell_index
+from gemmap.validate.assessment import assess
+from gemmap.validate.fsc import fsc
+from gemmap.validate.masks import spherical_mask
+
+N, PIXEL_SIZE_A = 32, 2.0
+
+
+@pytest.fixture(scope="module")
+def maps() -> dict[str, np.ndarray]:
+    """A signal that fades with the shell, and noise: back-projections have more of it than the fits."""
+    rng = np.random.default_rng(4)
+    fade = np.exp(-((shell_index(N, 3) / 7.0) ** 2))
+    window = spherical_mask(N, 9, 3)
+    signal = window * scipy.fft.irfftn(fade * scipy.fft.rfftn(rng.standard_normal((N, N, N))), s=(N,) * 3)
+    noise = 0.15 * signal.std() * rng.standard_normal((2, N, N, N))
+    return {
+        "fit1": signal + noise[0], "fit2": signal + noise[1],
+        "bp1": signal + 3 * noise[0], "bp2": signal + 3 * noise[1], "mask": window,
+    }  # fmt: skip
+
+
+def test_resolutions_belong_to_their_curves(maps: dict[str, np.ndarray]) -> None:
+    halves, backprojections = (maps["fit1"], maps["fit2"]), (maps["bp1"], maps["bp2"])
+    a = assess(halves, backprojections, maps["mask"], PIXEL_SIZE_A, "a sphere", seed=3)
+    curves = a.curves()
+    np.testing.assert_allclose(curves["half_maps_unmasked"], fsc(*halves))
+    np.testing.assert_allclose(curves["backprojection_masked"], fsc(*backprojections, maps["mask"]))
+    np.testing.assert_array_equal(curves["cross_fsc_map"], a.cross.full)
+    np.testing.assert_array_equal(curves["cross_fsc_half_map"], a.cross.half)
+    expected = {
+        "map": ("cross_fsc_map", 0.5, "cross-FSC", "a sphere"),
+        "half_maps_masked": ("half_maps_corrected", 0.143, "half-map FSC", "a sphere"),
+        "half_maps_unmasked": ("half_maps_unmasked", 0.143, "half-map FSC", "no mask"),
+        "backprojection_masked": ("backprojection_corrected", 0.143, "half-map FSC", "a sphere"),
+        "backprojection_unmasked": ("backprojection_unmasked", 0.143, "half-map FSC", "no mask"),
+    }
+    assert set(a.resolutions) == set(expected)
+    for name, (curve, threshold, estimator, mask) in expected.items():
+        r = a.resolutions[name]
+        assert (r.threshold, r.estimator, r.mask) == (threshold, estimator, mask)
+        below = [s for s in range(1, N // 2 + 1) if curves[curve][s] < threshold]
+        assert r.shell == (below[0] - 1 if below else N // 2), name
+    assert a.resolution is a.resolutions["map"]
+    assert a.resolutions["backprojection_unmasked"].value_a > a.resolutions["half_maps_unmasked"].value_a
+    assert a.maps.seed == 3
