@@ -1,4 +1,4 @@
-"""Array aliases used in signatures. Shapes are checked at run time in the tests only (jaxtyping + beartype)."""
+"""Array aliases used in signatures: shapes and axes for the reader, checked by nothing at run time."""
 
 from typing import TypeAlias
 

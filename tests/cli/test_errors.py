@@ -188,6 +188,14 @@ def test_bad_config_files(gemmap: Callable, particles: Path, tmp_path: Path, tex
     assert outcome.err.count("\n") == 1
 
 
+def test_halves_too_small_to_hold_particles_out(gemmap: Callable, particles: Path, tmp_path: Path) -> None:
+    columns_removed(particles, "rlnRandomSubset")
+    outcome = gemmap("reconstruct", particles, "-o", tmp_path / "run", "--first", 7)
+    assert outcome.code == 2
+    assert "The smaller half-set has 3 particles; expected at least 4" in outcome.err
+    assert gemmap("reconstruct", particles, "-o", tmp_path / "run", "--first", 8).code == 0
+
+
 def test_no_particles_at_all(gemmap: Callable, tmp_path: Path) -> None:
     outcome = gemmap("reconstruct", "-o", tmp_path / "run")
     assert outcome.code == 2

@@ -11,10 +11,16 @@ from gemmap.fit.memory import MemoryPlan, available_memory_bytes, plan_memory, r
 
 def test_the_four_accumulators() -> None:
     # A box of 64 has a grid of 96: 96 x 96 x 49 points of 12 bytes, for two halves in two sub-halves.
-    assert plan_memory(64).parts["aggregates"] == 4 * 12 * 96 * 96 * 49
-    plan = plan_memory(64)
+    plan = plan_memory(64, 1000)
+    assert plan.parts["aggregates"] == 4 * 12 * 96 * 96 * 49
     assert plan.total_bytes == sum(plan.parts.values())
-    assert plan_memory(128).total_bytes > plan.total_bytes
+    assert plan_memory(128, 1000).total_bytes > plan.total_bytes
+
+
+def test_more_particles_than_a_chunk_need_no_more_memory() -> None:
+    few, many, more = (plan_memory(128, n).parts["images"] for n in (10, 10**5, 10**6))
+    assert few == 8 * 10 * 4 * 128 * 128
+    assert few < many == more == 8 * 2**26
 
 
 def test_too_much_is_refused() -> None:

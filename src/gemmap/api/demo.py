@@ -36,8 +36,8 @@ class DemoResult:
 
 
 def demo_config(n_particles: int, seed: int) -> SimulationConfig:
-    """Return what the demonstration simulates: the spike trimer in solvent, 96 px of 2.5 Å, SNR 0.02."""
-    return SimulationConfig(box_px=96, pixel_size_a=2.5, n_particles=n_particles, snr=0.02, seed=seed)
+    """Return what the demonstration simulates: the spike trimer in solvent, 96 px of 2.5 Å, SNR 0.005."""
+    return SimulationConfig(box_px=96, pixel_size_a=2.5, n_particles=n_particles, snr=0.005, seed=seed)
 
 
 def run_demo(

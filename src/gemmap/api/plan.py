@@ -9,6 +9,7 @@ from gemmap._types import Volume
 from gemmap.api.options import ReconstructionOptions
 from gemmap.errors import BackendError, InputError
 from gemmap.fit.config import FitConfig
+from gemmap.fit.half_maps import HELD_OUT_EVERY
 from gemmap.fit.memory import MemoryPlan, plan_memory, require_memory
 from gemmap.io.formats import read_particles
 from gemmap.io.mrc import read_map
@@ -116,8 +117,9 @@ def plan_reconstruction(
     table, stack = loaded.table, loaded.stack
     _check_frame(table, stack, config)
     table, split = assign_halves(table, options.seed)
+    _require_enough(split)
     mask = None if options.mask is None else _read_mask(options.mask, stack.box_px, table.pixel_size_a)
-    memory = plan_memory(stack.box_px)
+    memory = plan_memory(stack.box_px, len(table))
     require_memory(memory)
     return ReconstructionPlan(
         options=options,
@@ -209,6 +211,15 @@ def _check_frame(table: ParticleTable, stack: ImageStack, config: FitConfig) -> 
     pixel_size_a = table.pixel_size_a
     if config.particle_diameter_a is not None:
         background_window(box_px, 0.5 * config.particle_diameter_a / pixel_size_a)
+
+
+def _require_enough(split: HalfSplit) -> None:
+    """Refuse halves too small to be cut once more into particles to fit and particles to judge the fit by."""
+    smallest = min(split.n_half1, split.n_half2)
+    if smallest < HELD_OUT_EVERY:
+        raise InputError(
+            f"The smaller half-set has {smallest} particles; expected at least {HELD_OUT_EVERY}: give more particles."
+        )
 
 
 def _read_mask(path: Path, box_px: int, pixel_size_a: float) -> Volume:

@@ -1,8 +1,8 @@
 """The one pass: particles in, a quadratic form out.
 
-For fixed poses the loss is quadratic in the map, L(V) = 1/2 sum_g W |F|^2 - sum_g Re(conj(N) F) with F = FFT(pad(apod V)) on a
-Fourier grid of side M = oversampling * D. The weight W and the numerator N are all a fit needs from the particles, and they add:
-over chunks, machines and half-sets.
+For fixed poses the loss is quadratic in the map, L(V) = 1/2 sum_g W |F|^2 - sum_g Re(conj(N) F) with
+F = FFT(pad(apod V)) on a Fourier grid of side M = oversampling * D. The weight W and the numerator N are all a fit
+needs from the particles, and they add: over chunks, machines and half-sets.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ from gemmap.geometry.grids import frequencies
 from gemmap.kernels import slices
 from gemmap.particles.table import ParticleTable
 
-#: Side of the Fourier grid over the box: 1.5 keeps the gridding error under 2 % inside a quarter of the box (docs/accuracy.md).
+#: Side of the Fourier grid over the box: 1.5 keeps the gridding error under 2 % inside a quarter of the box
+#: (docs/accuracy.md).
 OVERSAMPLING = 1.5
 
 
@@ -32,7 +33,7 @@ def grid_size(box_px: int) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Aggregate:
-    """Numerator and weight on the half-complex Fourier grid (z and y in FFT order, x >= 0), origin of real space at N//2.
+    """Numerator and weight on the half-complex Fourier grid (z and y in FFT order, x >= 0); real-space origin at N//2.
 
     Attributes
     ----------
@@ -88,8 +89,10 @@ class Accumulator:
         inverse_noise: Float[np.ndarray, "g s"],
         group: Int[np.ndarray, " b"],
     ) -> None:
-        """Add images whose poses and CTFs are the rows of ``table``, whitened by ``inverse_noise[group]`` (1/sigma^2)."""
-        prepared = slices.prepare(images, table.ctf, table.shifts_a, table.scale, group, inverse_noise, self.pixel_size_a)
+        """Add images with the poses and CTFs of ``table``'s rows, whitened by ``inverse_noise[group]`` (1/sigma^2)."""
+        prepared = slices.prepare(
+            images, table.ctf, table.shifts_a, table.scale, group, inverse_noise, self.pixel_size_a
+        )
         slices.insert(prepared, table.rotations, self._volume)
         self.n_particles += len(table)
 

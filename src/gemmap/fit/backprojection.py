@@ -32,14 +32,19 @@ def to_real_space(transform: np.ndarray, box_px: int) -> Volume:
     m = transform.shape[0]
     volume = np.fft.fftshift(scipy.fft.irfftn(transform, s=(m, m, m), workers=-1))
     box = volume[(centred_slice(m, box_px),) * 3]
-    window = apodisation(box_px, m).astype(np.float32)
-    return np.ascontiguousarray(
-        box / (window[:, None, None] * window[None, :, None] * window[None, None, :]), dtype=np.float32
-    )
+    return np.ascontiguousarray(box / _kernel_transform(box_px, m), dtype=np.float32)
 
 
 def to_fourier_space(volume: Volume, grid_px: int) -> np.ndarray:
-    """Transform of a map on the oversampled grid of an aggregate, F = FFT(pad(V)), origin at N//2, complex64."""
+    """Transform of a map as an aggregate holds it, F = FFT(pad(apod V)), origin at N//2, complex64.
+
+    The inverse of :func:`to_real_space`: W F is what the numerator would be if the map were the truth.
+    """
     padded = np.zeros((grid_px,) * 3, np.float32)
-    padded[(centred_slice(grid_px, volume.shape[0]),) * 3] = volume
+    padded[(centred_slice(grid_px, len(volume)),) * 3] = volume * _kernel_transform(len(volume), grid_px)
     return np.asarray(scipy.fft.rfftn(np.fft.ifftshift(padded), workers=-1))
+
+
+def _kernel_transform(box_px: int, grid_px: int) -> Volume:
+    window = apodisation(box_px, grid_px).astype(np.float32)
+    return np.asarray(window[:, None, None] * window[None, :, None] * window[None, None, :])

@@ -18,20 +18,24 @@ SMALL_BOX_PX, PARTICLES, CHUNK = 48, 2000, 250
 HELD_SHARE, MARGIN = 0.99, 1.08
 #: Bounds of the diameter as fractions of the box.
 SMALLEST, LARGEST = 0.2, 0.94
+#: Below this correlation the two maps show no common object, and there is nothing to measure.
+LEAST_CORRELATION = 0.15
 
 
-def estimate_diameter_px(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"]) -> float:
-    """Diameter in pixels of the sphere that holds the particle, from up to 2,000 particles of ``rows``.
+def estimate_diameter_px(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"]) -> float | None:
+    """Diameter in pixels of the sphere that holds the particle, from up to 2,000 particles of ``rows``; None if unknown.
 
-    Two maps of 48 px are back-projected from odd and even particles; their local covariance, averaged over spheres around the
-    centre, is noise-free in expectation, and falls to zero where the particle ends.
+    Two maps of 48 px are back-projected from odd and even particles; their local covariance, averaged over spheres
+    around the centre, is noise-free in expectation, and falls to zero where the particle ends.
     """
     box = stack.box_px
     small = min(SMALL_BOX_PX, box)
     rows = rows[:PARTICLES]
     maps = [_small_map(table, stack, rows[start::2], small) for start in (0, 1)]
-    radius = _agreement_radius(maps[0], maps[1]) * box / small
-    return float(np.clip(2.0 * MARGIN * radius, SMALLEST * box, LARGEST * box))
+    radius = _agreement_radius(maps[0], maps[1])
+    if radius is None:
+        return None
+    return float(np.clip(2.0 * MARGIN * radius * box / small, SMALLEST * box, LARGEST * box))
 
 
 def _small_map(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], small: int) -> Volume:
@@ -58,9 +62,9 @@ def _fourier_crop(images: Float[np.ndarray, "n d d"], small: int) -> Float[np.nd
     return np.fft.fftshift(real, axes=(1, 2)).astype(np.float32) * np.float32((small / box) ** 2)
 
 
-def _agreement_radius(map1: Volume, map2: Volume) -> float:
-    """Radius in pixels that holds ``HELD_SHARE`` of the covariance of two low-passed maps."""
-    n = map1.shape[0]
+def _agreement_radius(map1: Volume, map2: Volume) -> float | None:
+    """Radius in pixels that holds ``HELD_SHARE`` of the covariance of two low-passed maps; None if they do not agree."""
+    n = len(map1)
     radius = radius_px(n, 3)
     low = [scipy.ndimage.gaussian_filter(m - m[radius > 0.47 * n].mean(), 1.0) for m in (map1, map2)]
     shell = np.floor(radius + 0.5).astype(np.int64).ravel()
@@ -68,6 +72,8 @@ def _agreement_radius(map1: Volume, map2: Volume) -> float:
     # Beyond the particle the sums scatter around zero: take their running maximum as the whole.
     running = np.cumsum(total)
     whole = running.max()
-    if whole <= 0:
-        return 0.5 * n
+    inside = radius < 0.47 * n
+    spread = float(np.sqrt((low[0][inside] ** 2).sum() * (low[1][inside] ** 2).sum()))
+    if not whole > LEAST_CORRELATION * spread:
+        return None
     return float(np.flatnonzero(running >= HELD_SHARE * whole)[0]) + 1.0

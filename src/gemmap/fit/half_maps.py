@@ -20,6 +20,10 @@ from gemmap.physics.noise import noise_spectrum
 
 #: Images per optics group and half that the noise spectrum is measured on.
 NOISE_IMAGES = 500
+#: Diameter in boxes where none can be measured.
+UNKNOWN_DIAMETER = 0.8
+#: Every fourth particle of a half is held out of the trial fits that choose settings.
+HELD_OUT_EVERY = 4
 
 
 def reconstruct_halves(
@@ -31,8 +35,8 @@ def reconstruct_halves(
 ) -> Reconstruction:
     """Aggregate every half in one pass over the images, fit each half, then the sum of both.
 
-    ``table.half`` is 1 or 2 everywhere. The halves share the options and, if given, the mask; diameter, noise spectra, trial
-    fits, stopping and seeds are each half's own. The last fit, of all particles, may use both halves' decisions.
+    ``table.half`` is 1 or 2 everywhere. The halves share the options and, if given, the mask; diameter, noise spectra,
+    trial fits, stopping and seeds are each half's own. The last fit, of all particles, may use both halves' decisions.
     """
     clock = time.perf_counter()
     seconds: dict[str, float] = {}
@@ -48,7 +52,7 @@ def reconstruct_halves(
     lap("particle diameter")
     noise = {half: _noise(table, stack, rows[half], radius[half]) for half in (1, 2)}
     lap("noise spectra")
-    quarters = _aggregate(table, stack, rows, {h: 1.0 / n for h, n in noise.items()}, progress)
+    parts = _aggregate(table, stack, rows, {h: 1.0 / n for h, n in noise.items()}, progress)
     lap("aggregate")
     images_per_second = len(table) / max(seconds["aggregate"], 1e-9)
     results = {}
@@ -60,15 +64,15 @@ def reconstruct_halves(
         region = Region.build(stack.box_px, radius[half], mask)
         count = config.n_gaussians or default_count(radius[half])
         seed = _seed(config.seed, half)
-        first, second = quarters.pop((half, 0)), quarters.pop((half, 1))
-        choices[half] = choose(first, second, region, config, count, seed, progress)
+        seen, held_out = parts.pop((half, 0)), parts.pop((half, 1))
+        choices[half] = choose(seen, held_out, region, config, count, seed, progress)
         lap(f"trials {name}")
-        halves[half] = first + second
+        halves[half] = seen + held_out
         progress.aggregate(name, halves[half])
         results[half], gaussian_map[half] = fit(
-            halves[half], choices[half], first, second, region, config, count, seed, progress
+            halves[half], choices[half], seen, held_out, region, config, count, seed, progress
         )
-        del first, second
+        del seen, held_out
         progress.result(name, results[half])
         lap(f"fit {name}")
     largest = max(radius.values())
@@ -105,11 +109,23 @@ def _seed(seed: int, half: int) -> int:
 
 
 def _radius_px(
-    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], half: int, config: FitConfig, progress: Progress
+    table: ParticleTable,
+    stack: ImageStack,
+    rows: Int[np.ndarray, " n"],
+    half: int,
+    config: FitConfig,
+    progress: Progress,
 ) -> float:
     if config.particle_diameter_a is not None:
         return min(0.5 * config.particle_diameter_a / table.pixel_size_a, 0.5 * stack.box_px - 1.0)
     diameter = estimate_diameter_px(table, stack, rows)
+    if diameter is None:
+        diameter = UNKNOWN_DIAMETER * stack.box_px
+        progress.note(
+            f"half {half}: no particle is seen at low resolution; {diameter * table.pixel_size_a:.0f} Å is used as its "
+            "diameter: check poses, CTFs and contrast, or give --particle-diameter"
+        )
+        return 0.5 * diameter
     progress.note(
         f"half {half}: particle diameter estimated as {diameter * table.pixel_size_a:.0f} Å "
         f"({diameter:.0f} of {stack.box_px} px); give --particle-diameter if you know better"
@@ -138,26 +154,28 @@ def _aggregate(
     inverse_noise: Mapping[int, Float[np.ndarray, "g s"]],
     progress: Progress,
 ) -> dict[tuple[int, int], Aggregate]:
-    """One pass: the aggregates of the quarter-sets (half, 0) and (half, 1)."""
+    """One pass: for each half the aggregates of the particles that trial fits see, (half, 0), and do not, (half, 1)."""
     out: dict[tuple[int, int], Aggregate] = {}
     chunk = images_per_chunk(stack.box_px)
     with stage(progress, "reading and inserting particles", len(table), "particles"):
         for half in (1, 2):
             accumulators = [Accumulator(stack.box_px, table.pixel_size_a) for _ in (0, 1)]
             place = np.full(len(table), -1)
-            place[rows[half]] = np.arange(len(rows[half])) % 2
+            place[rows[half]] = np.arange(len(rows[half])) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
             for part, images in read_ahead(stack, rows[half], chunk):
-                for quarter, accumulator in enumerate(accumulators):
-                    mine = place[part] == quarter
+                for held_out, accumulator in enumerate(accumulators):
+                    mine = place[part] == held_out
                     chosen = part[mine]
                     accumulator.add(images[mine], table.select(chosen), inverse_noise[half], table.optics_group[chosen])
                 progress.advance(len(part))
-            for quarter, accumulator in enumerate(accumulators):
-                out[half, quarter] = accumulator.finish()
+            for held_out, accumulator in enumerate(accumulators):
+                out[half, held_out] = accumulator.finish()
     return out
 
 
 def _named_spectra(table: ParticleTable, noise: Mapping[int, Float[np.ndarray, "g s"]]) -> dict[str, Curve]:
     return {
-        f"half{half}_{group.name}": spectra[i] for half, spectra in noise.items() for i, group in enumerate(table.optics)
+        f"half{half}_{group.name}": spectra[i]
+        for half, spectra in noise.items()
+        for i, group in enumerate(table.optics)
     }

@@ -1,16 +1,17 @@
 """The score that stops a fit: how well it predicts particles of the *same half* that it has not seen.
 
-Every half is cut into two quarter-sets. A trial fit to the first is correlated, shell by shell, with the back-projection of the
-second. Correlation ignores the scale of each shell, which the squared error does not (docs/decisions.md), and the
-shells are weighted so that the sum follows the mean FSC with the truth: dividing by sqrt(FSC) of the quarter-sets' back-projections
-turns a correlation with a noisy map into one with the truth; shells in which those do not agree count little.
+Trial fits see three quarters of a half; the last quarter is held out. A trial is correlated, shell by shell, with the
+back-projection of the held-out particles. Correlation ignores the scale of each shell, which the squared error does not
+(docs/decisions.md), and the shells are weighted so that the sum follows the mean FSC with the truth: dividing by
+sqrt(FSC) of the back-projections of both sets turns a correlation with a noisy map into one with the truth; shells in
+which those do not agree count little.
 """
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-#: A quarter-set FSC of this much halves the weight of a shell.
+#: An FSC of this much between seen and held-out particles halves the weight of a shell.
 HALF_WEIGHT_FSC = 0.03
 
 
@@ -27,9 +28,8 @@ class HeldOutScore:
         self._target = torch.fft.rfftn(held_out * window)
         self._target_power = self._total(self._target, self._target)
         agreement = self._correlation(torch.fft.rfftn(seen * window))
-        smooth = torch.nn.functional.avg_pool1d(
-            agreement[None, None], 5, stride=1, padding=2, count_include_pad=False
-        )[0, 0].clamp_min(1e-4)
+        smooth = torch.nn.functional.avg_pool1d(agreement[None, None], 5, stride=1, padding=2, count_include_pad=False)
+        smooth = smooth[0, 0].clamp_min(1e-4)
         self.weights = smooth / (smooth + HALF_WEIGHT_FSC) / smooth.sqrt()
         self.weights[0] = 0.0
 
@@ -40,7 +40,8 @@ class HeldOutScore:
 
     def _correlation(self, transform: Tensor) -> Tensor:
         power = self._total(transform, transform)
-        return self._total(transform, self._target) / (power * self._target_power).clamp_min(1e-30).sqrt()
+        curve: Tensor = self._total(transform, self._target) / (power * self._target_power).clamp_min(1e-30).sqrt()
+        return curve
 
     def _total(self, a: Tensor, b: Tensor) -> Tensor:
         product = (a.real * b.real + a.imag * b.imag).double()
@@ -53,5 +54,5 @@ class HeldOutScore:
 def _shells(size: int, device: torch.device) -> Tensor:
     k = torch.fft.fftfreq(size, 1.0 / size, device=device)
     x = torch.arange(size // 2 + 1, device=device)
-    radius = (k[:, None, None] ** 2 + k[None, :, None] ** 2 + x[None, None, :] ** 2).sqrt()
+    radius: Tensor = (k[:, None, None] ** 2 + k[None, :, None] ** 2 + x[None, None, :] ** 2).sqrt()
     return (radius + 0.5).long().clamp_max(size // 2 + 1).ravel()

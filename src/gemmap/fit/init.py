@@ -11,7 +11,7 @@ from gemmap.fit.parameters import Parameters
 #: Mass that may be left out: the tail of nearly empty voxels would cost most of the Gaussians.
 DROPPED_MASS = 1e-3
 #: Default number of Gaussians per voxel of the particle sphere.
-GAUSSIANS_PER_VOXEL = 0.15
+GAUSSIANS_PER_VOXEL = 0.3
 
 
 def default_count(radius_px: float) -> int:

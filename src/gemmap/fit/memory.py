@@ -6,20 +6,21 @@ from pathlib import Path
 
 from gemmap.errors import InputError
 from gemmap.fit.aggregate import grid_size
+from gemmap.particles.batches import images_per_chunk
 
 #: Interleaved real part, imaginary part and weight, float32.
 _ACCUMULATOR_BYTES = 12
-#: Two halves, each in two sub-halves that measure the signal inside the half.
+#: Two halves, each in two parts: one for trial fits, and one held out to judge them.
 _ACCUMULATORS = 4
-#: Chunks of images read ahead or in use, 64 MiB each, and the transforms and weighted slices of the one in use.
-_IMAGE_BYTES = 4 * 2**26 + 4 * 2**26
-#: Real-space maps and Fourier grids alive while one half is fitted, beside the aggregates of both: bytes per point of
-#: the oversampled grid (weighted numerator, transform, gradient and its transform).
-_FIT_BYTES = 32
+#: Chunks of images read ahead or in use, and the transforms and weighted slices of the one in use, in chunks.
+_CHUNKS = 8
+#: Beside the aggregates while a half is fitted, bytes per point of the oversampled grid. Measured: 92 at 96 and 192 px
+#:.
+_FIT_BYTES = 96
 #: Maps of the box's size kept to the end: three fits, each with its map and baselines, and the masks; float32.
 _MAPS_KEPT = 12
-#: Python and the numerical libraries themselves.
-_PROGRAM_BYTES = 600 * 10**6
+#: Python, the numerical libraries and compiled kernels; measured, 0.46 GB.
+_PROGRAM_BYTES = 480 * 10**6
 
 _GROUP_ROOT, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
@@ -37,16 +38,16 @@ class MemoryPlan:
         return sum(self.parts.values())
 
 
-def plan_memory(box_px: int) -> MemoryPlan:
+def plan_memory(box_px: int, n_particles: int) -> MemoryPlan:
     """Return what a reconstruction of particles of this box needs at its peak.
 
-    The number of particles does not enter: they are read in chunks.
+    Particles are read in chunks, so their number matters only where all of them are less than a chunk.
     """
     m = grid_size(box_px)
     points = m * m * (m // 2 + 1)
     parts = {
         "aggregates": _ACCUMULATORS * _ACCUMULATOR_BYTES * points,
-        "images": _IMAGE_BYTES,
+        "images": _CHUNKS * min(images_per_chunk(box_px), n_particles) * 4 * box_px**2,
         "fit": _FIT_BYTES * points,
         "maps": _MAPS_KEPT * 4 * box_px**3,
         "program": _PROGRAM_BYTES,

@@ -1,9 +1,9 @@
 """The normal equations of a set of particles, made dimensionless.
 
-The data term is L(V) = 1/2 V'KV - b'V in nats. K is a convolution: its kernel is the transform of the aggregate's weight, divided
-at every lag by the trilinear kernel's transform sinc^2 (docs/derivations.md). Lengths are voxels and densities are counted in
-``unit`` = K(0)^(-1/2), the standard deviation of a voxel under white noise, so b has unit variance and no result depends
-on the grey values of the images.
+The data term is L(V) = 1/2 V'KV - b'V in nats. K is a convolution: its kernel is the transform of the aggregate's
+weight, divided at every lag by the trilinear kernel's transform sinc^2 (docs/derivations.md). Lengths are voxels and
+densities are counted in ``unit`` = K(0)^(-1/2), the standard deviation of a voxel under white noise, so b has unit
+variance and no result depends on the grey values of the images.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
 from gemmap.errors import NumericsError
 from gemmap.fit.aggregate import Aggregate
 
 #: Pixels between the particle sphere and the faces of the cube in which a map is fitted.
-MARGIN_PX = 3
+MARGIN_PX = 7
 
 
 def working_size(box_px: int, radius_px: float) -> int:
@@ -28,12 +28,14 @@ def working_size(box_px: int, radius_px: float) -> int:
 
 def fourier(volume: Float[Tensor, "d d d"], size: int) -> Tensor:
     """Half-complex transform of a cube zero-padded to ``size`` (origin at index 0: for circular convolutions only)."""
-    return torch.fft.rfftn(volume, s=(size, size, size))
+    transform: Tensor = torch.fft.rfftn(volume, s=(size, size, size))
+    return transform
 
 
 def inverse(transform: Tensor, size: int, crop: int) -> Float[Tensor, "c c c"]:
     """Inverse of :func:`fourier`, cut to the first ``crop`` samples of each axis."""
-    return torch.fft.irfftn(transform, s=(size, size, size))[:crop, :crop, :crop]
+    volume: Tensor = torch.fft.irfftn(transform, s=(size, size, size))
+    return volume[:crop, :crop, :crop]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,22 +69,15 @@ class NormalEquations:
         """
         m = aggregate.grid_px
         grid = min(m, _even_fast_size(2 * size))
-        window = _inverse_apodisation(m, grid, device)
-        weight = torch.from_numpy(aggregate.weight).to(device)
-        lags = _centred(torch.fft.irfftn(weight.to(torch.complex64), s=(m, m, m)), grid)
-        del weight
-        lags *= window[:, None, None] * window[None, :, None] * window[None, None, :] * float(m) ** 3
+        lags = _without_kernel(torch.from_numpy(aggregate.weight).to(device, torch.complex64), grid)
         at_zero = float(lags[grid // 2, grid // 2, grid // 2])
         if not (np.isfinite(at_zero) and at_zero > 0):
             raise NumericsError("The particles carry no information: all their weights are zero; check CTFs and poses.")
         unit = at_zero**-0.5
         kernel = torch.fft.rfftn(torch.fft.ifftshift(lags)).real.mul_(unit**2).clamp_min_(0.0).contiguous()
         del lags
-        numerator = torch.from_numpy(aggregate.numerator).to(device)
-        data = _centred(torch.fft.irfftn(numerator, s=(m, m, m)), size).mul_(unit * float(m) ** 3)
-        window = _inverse_apodisation(m, size, device)
-        data = data * window[:, None, None] * window[None, :, None] * window[None, None, :]
-        return cls(kernel, data, size, grid, unit)
+        data = _without_kernel(torch.from_numpy(aggregate.numerator).to(device), size)
+        return cls(kernel, data.mul_(unit), size, grid, unit)
 
     def apply(self, volume: Float[Tensor, "d d d"]) -> Float[Tensor, "d d d"]:
         """K V."""
@@ -95,9 +90,22 @@ class NormalEquations:
         return kv.sub_(self.data), loss
 
 
+def _without_kernel(transform: Complex[Tensor, "m m h"], size: int) -> Float[Tensor, "d d d"]:
+    """Back to real space without factor 1/M^3, cut to ``size`` with the origin at size//2, the trilinear kernel undone.
+
+    The mean of every image falls exactly on the grid point k = 0, where the kernel spreads nothing: it is a constant of
+    the volume that must not be divided by the kernel's transform.
+    """
+    m = transform.shape[0]
+    mean = float(transform[0, 0, 0].real)
+    volume = _centred(torch.fft.irfftn(transform, s=(m, m, m)), size).mul_(float(m) ** 3).sub_(mean)
+    window = _inverse_apodisation(m, size, volume.device)
+    return volume.mul_(window[:, None, None] * window[None, :, None] * window[None, None, :]).add_(mean)
+
+
 def _centred(volume: Tensor, size: int) -> Tensor:
     """Cut ``size`` samples around the origin (index 0, periodic) and put the origin at size//2."""
-    rolled = torch.fft.fftshift(volume)
+    rolled: Tensor = torch.fft.fftshift(volume)
     start = volume.shape[0] // 2 - size // 2
     return rolled[start : start + size, start : start + size, start : start + size].contiguous()
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-
 from gemmap._types import Curve, Volume
 from gemmap.gaussians.model import Gaussians
 
@@ -46,6 +45,3 @@ class Reconstruction:
     seconds: Mapping[str, float]
     images_per_second: float
     details: Mapping[str, float] = field(default_factory=dict)
-
-
-

@@ -1,8 +1,9 @@
 """What the Gaussians could not represent, added back where the data show that it is signal.
 
-The map is V + IFFT((N - W F) / (W + 1/tau^2)) with F the transform of V: the posterior mean when V is the prior mean and tau^2
-the prior variance of its error in each shell. tau^2 is measured on held-out particles: the power of their residual
-to a fit that has not seen them, less the power of noise, which the difference of two independent sets gives.
+The map is V + IFFT((N - W F) / (W + 1/tau^2)) / apod with F the transform of apod V: the posterior mean when V is the
+prior mean and tau^2 the prior variance of its error in each shell. tau^2 is measured on held-out particles: the power
+of their residual to a fit that has not seen them, less the power of noise, which the difference of two independent
+sets gives.
 """
 
 import numpy as np
@@ -37,9 +38,7 @@ def error_variance(trial: Volume, seen: Aggregate, held_out: Aggregate) -> Curve
     return np.asarray(np.clip(excess / np.maximum(power, 1e-30), 0.0, None)[: held_out.box_px // 2 + 1])
 
 
-def add_residual(
-    volume: Volume, aggregate: Aggregate, variance: Curve, region: Float[np.ndarray, "d d d"]
-) -> Volume:
+def add_residual(volume: Volume, aggregate: Aggregate, variance: Curve, region: Float[np.ndarray, "d d d"]) -> Volume:
     """Return ``volume`` plus its damped residual inside ``region`` (0..1)."""
     shell = _shells(aggregate)
     tau2 = np.zeros(int(shell.max()) + 1)
@@ -57,7 +56,7 @@ def _shells(aggregate: Aggregate) -> np.ndarray:
     k = frequencies(m) * ratio
     x = np.arange(m // 2 + 1) * ratio
     radius = np.sqrt((k**2)[:, None, None] + (k**2)[None, :, None] + (x**2)[None, None, :]).astype(np.float32)
-    return np.minimum(np.floor(radius + 0.5), aggregate.box_px // 2 + 1).astype(np.int32).ravel()
+    return np.asarray(np.minimum(np.floor(radius + 0.5), aggregate.box_px // 2 + 1), np.int32).ravel()
 
 
 def _sum(values: np.ndarray, shell: np.ndarray) -> Curve:

@@ -29,12 +29,16 @@ from gemmap.fit.voxels import VoxelSettings, blur, fit_voxels, noise_of_blob
 from gemmap.geometry.grids import centred_slice
 from gemmap.validate.masks import spherical_mask
 
+#: Width of the sphere's soft edge in voxels: a sharp edge, the same in both halves, would correlate far up in Fourier space.
+EDGE_PX = 6.0
 #: Settings tried on the first set and scored on the second. A narrow blob serves much data, a wide one little.
-TRIED = (VoxelSettings(0.5, 0.7, 20), VoxelSettings(0.7, 0.7, 20))
-#: A trial stops when this many scored steps in a row brought nothing better.
-PATIENCE = 2
-#: The mirrored problem (-b) must not explain this many times more than the problem itself.
-INVERTED_GAIN = 1.2
+TRIED = (VoxelSettings(0.5, 1.0, 20), VoxelSettings(0.7, 1.0, 20), VoxelSettings(0.7, 0.5, 20))
+#: A trial stops when this many scored steps in a row brought nothing better; it may not choose fewer steps than the
+#: least, since it sees fewer particles than the fit it decides for.
+PATIENCE, LEAST_STEPS = 2, 2
+#: Images are called inverted when negative density scores this many times better than positive, and better than noise does.
+INVERTED_MARGIN, LEAST_SCORE = 1.1, 0.05
+QUICK = VoxelSettings(0.7, 0.5, 10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,11 +51,13 @@ class Region:
     @classmethod
     def build(cls, box_px: int, radius_px: float, mask: Volume | None) -> "Region":
         """A sphere of the given radius in pixels, narrowed by the user's mask."""
-        window = spherical_mask(box_px, radius_px, 3.0)
+        window = spherical_mask(box_px, radius_px, EDGE_PX)
         if mask is not None:
             window = (window * mask).astype(np.float32)
             if not (window > 0).any():
-                raise InputError("The mask is empty inside the particle sphere: check its position and --particle-diameter.")
+                raise InputError(
+                    "The mask is empty inside the particle sphere: check its position and --particle-diameter."
+                )
         return cls(window, working_size(box_px, radius_px))
 
     def on(self, device: torch.device) -> Float[Tensor, "d d d"]:
@@ -82,24 +88,26 @@ def embed(volume: Tensor, box_px: int, unit: float) -> Volume:
     return out
 
 
-def require_positive_contrast(equations: NormalEquations, region: Float[Tensor, "d d d"]) -> None:
-    """Refuse data that negative density explains better than positive.
+def require_positive_contrast(
+    equations: NormalEquations, region: Float[Tensor, "d d d"], score: HeldOutScore
+) -> None:
+    """Refuse data in which negative density predicts held-out particles better than positive density.
 
     Raises
     ------
     InputError
         If the sign of the images is inverted.
     """
-    quick = VoxelSettings(0.7, 0.0, 6)
-    gains = []
+    scores = []
     for sign in (1.0, -1.0):
-        flipped = replace(equations, data=equations.data * sign)
-        v = blur(fit_voxels(flipped, region, quick), quick.blob_px, flipped.grid)
-        gains.append(-flipped.gradient(v)[1])
-    if gains[1] > INVERTED_GAIN * max(gains[0], 0.0):
+        signed = replace(equations, data=equations.data * sign)
+        density = blur(fit_voxels(signed, region, QUICK), QUICK.blob_px, signed.grid)
+        scores.append(score(density * sign))
+    positive, negative = scores
+    if negative > max(INVERTED_MARGIN * positive, LEAST_SCORE):
         raise InputError(
-            "The particles are dark: negative density explains the images "
-            f"{gains[1] / max(gains[0], 1e-12):.1f} times better than positive; run again with --invert."
+            f"The particles seem to be dark: negative density predicts held-out images better (score {negative:.3f}) than "
+            f"positive density ({positive:.3f}); expected bright particles, run again with --invert."
         )
 
 
@@ -116,12 +124,12 @@ def choose(
     device = torch.device(config.device)
     window = region.on(device)
     equations = NormalEquations.build(seen, region.size, device)
-    require_positive_contrast(equations, window)
 
     def projection(aggregate: Aggregate) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(cut(back_projection(aggregate), region.size))).to(device)
 
     score = HeldOutScore(projection(seen), projection(held_out), window)
+    require_positive_contrast(equations, window, score)
     trials = []
     with stage(progress, "trial voxels", sum(t.iterations for t in TRIED), "iterations"):
         for tried in TRIED:
@@ -139,7 +147,7 @@ def choose(
             if step.number % 2:
                 return True
             value = score(step.volume)
-            if not records or value > max(r.score for r in records):
+            if step.number <= LEAST_STEPS or value > max(r.score for r in records if r.step >= LEAST_STEPS):
                 chosen[:] = [step]
             records.append(StepRecord(step.number, step.loss, value, time.perf_counter() - began))
             return step.number - chosen[0].number < 2 * PATIENCE
@@ -170,7 +178,7 @@ def fit(
     seed: int,
     progress: Progress,
 ) -> tuple[FitResult, Volume]:
-    """Fit all particles of ``aggregate`` with what the trials chose; return the result and the map of the Gaussians alone.
+    """Fit all particles of ``aggregate`` as the trials chose; return the result and the map of the Gaussians alone.
 
     ``choice.trial`` was fitted to ``seen``; its residual on ``held_out`` says what the Gaussians cannot represent.
     """

@@ -1,8 +1,8 @@
 """Non-negative voxels: the convex second baseline, and the start of the Gaussians.
 
-Minimise 1/2 V'KV - b'V + penalty sum(u) over V = blob * u, u >= 0 inside the region, by FISTA with restarts (Beck & Teboulle 2009;
-O'Donoghue & Candes 2015). No seed, no learning rate. The penalty is counted in standard deviations of (blob * b) under
-white noise, so the same number means the same at every dose and in every unit.
+Minimise 1/2 V'KV - b'V + penalty sum(u) over V = blob * u, u >= 0 inside the region, by FISTA with restarts (Beck &
+Teboulle 2009; O'Donoghue & Candes 2015). No seed, no learning rate. The penalty is counted in standard deviations of
+(blob * b) under white noise, so the same number means the same at every dose and in every unit.
 """
 
 import math
@@ -14,6 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gemmap.fit.normal import NormalEquations, fourier, inverse
+
+
+#: Density at the outer end of the region's soft edge costs this many times more, so that noise fades out there instead of
+#: ending on a sphere that both halves share.
+EDGE_PENALTY = 3.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ def noise_of_blob(equations: NormalEquations, sigma_px: float) -> float:
 
 
 def blur(volume: Float[Tensor, "d d d"], sigma_px: float, grid: int) -> Float[Tensor, "d d d"]:
-    """blob * u on a zero-padded grid."""
+    """Return blob * u, computed on a zero-padded grid."""
     size = volume.shape[0]
     return inverse(fourier(volume, grid) * blob_transform(grid, sigma_px, volume.device), grid, size)
 
@@ -62,7 +67,8 @@ def fit_voxels(
     kernel = equations.kernel * blob * blob
     step = 1.0 / float(kernel.max())
     level = settings.penalty * noise_of_blob(equations, settings.blob_px)
-    linear = inverse(fourier(equations.data, grid) * blob, grid, size) - level
+    price = level * (1.0 + EDGE_PENALTY * (1.0 - region))
+    linear = inverse(fourier(equations.data, grid) * blob, grid, size) - price
     inside = (region > 0).to(linear.dtype)
     u = torch.zeros_like(linear)
     y, t = u, 1.0

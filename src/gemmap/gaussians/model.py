@@ -1,7 +1,7 @@
 """The Gaussian set as a value: 11 numbers each, masses instead of peaks.
 
-V(x) = sum_j mass_j N3(x; centre_j, S_j), S_j = R(q_j) diag(scale_j^2) R(q_j)^T, N3 the normalised Gaussian. A projection of
-a normalised Gaussian is again normalised, so no determinant ratio appears. The grey value of a voxel is
+V(x) = sum_j mass_j N3(x; centre_j, S_j), S_j = R(q_j) diag(scale_j^2) R(q_j)^T, N3 the normalised Gaussian. A
+projection of a normalised Gaussian is again normalised, so no determinant ratio appears. The grey value of a voxel is
 V(x) times the voxel's volume, so that the sum over voxels is the sum of the masses (RELION's grey values).
 """
 

@@ -17,7 +17,6 @@ from typing import Any, Literal
 import numpy as np
 import yaml
 
-import gemmap
 from gemmap.io.atomic import atomic_path
 from gemmap.validate.resolution import Resolution
 
@@ -158,7 +157,7 @@ def describe_software() -> dict[str, Any]:
             continue
     return {
         "gemmap": gemmap_version(),
-        "git_commit": git_commit(Path(gemmap.__file__)),
+        "git_commit": git_commit(Path(__file__)),
         "libraries": libraries,
         "python": platform.python_version(),
     }

@@ -1,12 +1,12 @@
 """The honest resolution: a fit compared with the back-projection of the *other* half.
 
-The noise of half 2's back-projection BP2 is independent of everything that was fitted to half 1, and BP2 is unbiased. With T the
-truth, <G1, BP2> = <G1, T> and <BP1, BP2> = <T, T> in expectation, shell by shell, so
+The noise of half 2's back-projection BP2 is independent of everything that was fitted to half 1, and BP2 is unbiased.
+With T the truth, <G1, BP2> = <G1, T> and <BP1, BP2> = <T, T> in expectation, shell by shell, so
 
     r = FSC(G1, BP2) / sqrt(FSC(BP1, BP2))
 
-estimates FSC(G1, T) whatever prior, start or regulariser the two fits share; the half-map FSC(G1, G2) does not. The mean of two
-such halves, or one fit to all particles, then has FSC(G, T) = r sqrt(2 / (1 + FSC(G1, G2))).
+estimates FSC(G1, T) whatever prior, start or regulariser the two fits share; the half-map FSC(G1, G2) does not. The
+mean of two such halves, or one fit to all particles, then has FSC(G, T) = r sqrt(2 / (1 + FSC(G1, G2))).
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,9 @@ import numpy as np
 from gemmap._types import Curve, Volume
 from gemmap.validate.fsc import check_same_box, masked_transform, shell_cross, shell_power
 
-#: Shells averaged on both sides, and the agreement of the back-projections below which the ratio is noise.
-SMOOTHING_SHELLS = 2
+#: Shell s is averaged with s / SMOOTHING shells on both sides; and the agreement of the back-projections below which
+#: the ratio is noise.
+SMOOTHING = 6
 LEAST_AGREEMENT = 0.01
 
 
@@ -25,8 +26,8 @@ LEAST_AGREEMENT = 0.01
 class CrossFsc:
     """Estimated FSC of our maps with the unknown truth, shells 0 .. N//2: of one half map, and of the final map.
 
-    ``reliable`` is False from the first shell in which the two back-projections agree so little that the estimate is noise; the
-    curves are 0 from there on.
+    ``reliable`` is False from the first shell in which the two back-projections agree so little that the estimate is
+    noise; the curves are 0 from there on.
     """
 
     half: Curve
@@ -34,13 +35,11 @@ class CrossFsc:
     reliable: np.ndarray
 
 
-def cross_fsc(
-    half1: Volume, half2: Volume, backprojection1: Volume, backprojection2: Volume, mask: Volume
-) -> CrossFsc:
+def cross_fsc(half1: Volume, half2: Volume, backprojection1: Volume, backprojection2: Volume, mask: Volume) -> CrossFsc:
     """Estimate FSC(map, truth) within a soft mask, from both pairs (G1, BP2) and (G2, BP1).
 
-    Powers and cross terms are averaged over neighbouring shells before dividing, since the estimate of the signal power,
-    <BP1, BP2>, is a small difference where the data end.
+    Powers and cross terms are averaged over neighbouring shells before dividing, since the estimate of the signal
+    power, <BP1, BP2>, is a small difference where the data end.
     """
     check_same_box(half1, half2, mask)
     check_same_box(backprojection1, backprojection2, mask)
@@ -62,9 +61,9 @@ def cross_fsc(
 
 
 def _smooth(curve: Curve) -> Curve:
-    """Mean over up to ``SMOOTHING_SHELLS`` shells on both sides, fewer at low shells, where curves are steep."""
+    """Mean over neighbouring shells: as many as change resolution by the same factor everywhere."""
     n = len(curve)
-    reach = np.minimum(SMOOTHING_SHELLS, np.arange(n) // 8)
+    reach = np.minimum(np.arange(n) // SMOOTHING, n - 1 - np.arange(n))
     running = np.concatenate([[0.0], np.cumsum(curve)])
     low, high = np.arange(n) - reach, np.minimum(np.arange(n) + reach, n - 1)
     return np.asarray((running[high + 1] - running[low]) / (high + 1 - low))

@@ -1,0 +1,71 @@
+"""The start: Gaussians on the voxels that carry mass."""
+
+import numpy as np
+import pytest
+import torch
+from fit_cases import phantom
+
+from gemmap.fit.init import default_count, from_voxels
+from gemmap.fit.voxels import blur
+
+SIZE = 20
+
+
+@pytest.fixture(scope="module")
+def smooth():
+    return torch.from_numpy(phantom(4, 12).volume(SIZE).astype(np.float32))
+
+
+@pytest.fixture(scope="module")
+def sparse():
+    """Every seventh voxel or so, inside a margin."""
+    rng = np.random.default_rng(0)
+    u = np.where(rng.random((SIZE,) * 3) < 0.15, rng.exponential(size=(SIZE,) * 3), 0.0)
+    u[[0, 1, 2, -3, -2, -1]] = 0.0
+    return torch.from_numpy(u.astype(np.float32))
+
+
+@pytest.mark.parametrize(("blob_px", "tolerance"), [(0.7, 0.01), (1.0, 0.01), (0.5, 0.1)])
+def test_the_start_is_the_voxel_map(smooth, blob_px, tolerance):
+    """A Gaussian of half a voxel is not band-limited: sampled at the voxels its sum is 4 % too large."""
+    start = from_voxels(smooth, blob_px, SIZE**3, seed=0).voxelize(SIZE)
+    map_of_voxels = blur(smooth, blob_px, 2 * SIZE)
+    assert float((start - map_of_voxels).norm() / map_of_voxels.norm()) < tolerance
+
+
+def test_one_gaussian_for_each_voxel_that_matters(sparse):
+    start = from_voxels(sparse, 0.7, SIZE**3, seed=0)
+    rows = torch.round(start.centres + SIZE // 2).long()
+    assert (start.centres + SIZE // 2 - rows).abs().max() < 0.1
+    assert len(torch.unique(rows, dim=0)) == len(start)
+    values = sparse[rows[:, 2], rows[:, 1], rows[:, 0]]
+    assert bool((values > 0).all())
+    torch.testing.assert_close(start.log_masses.exp(), values, rtol=0.01, atol=0.0)
+    left_out = sparse.clone()
+    left_out[rows[:, 2], rows[:, 1], rows[:, 0]] = 0.0
+    assert float(left_out.max()) <= float(values.min())
+    assert float(left_out.sum()) < 0.01 * float(sparse.sum())
+    torch.testing.assert_close(start.log_scales.exp(), torch.full((len(start), 3), 0.7))
+    torch.testing.assert_close(start.quaternions, torch.tensor([[1.0, 0, 0, 0]]).expand(len(start), 4))
+
+
+@pytest.mark.parametrize("count", [1, 17, 500])
+def test_the_cap_keeps_the_heaviest_and_the_total(sparse, count):
+    start = from_voxels(sparse, 0.7, count, seed=0)
+    assert len(start) == count
+    assert float(start.log_masses.exp().sum()) == pytest.approx(float(sparse.sum()), rel=1e-5)
+    heaviest = torch.sort(sparse.ravel(), descending=True).values[:count]
+    share = torch.sort(start.log_masses.exp(), descending=True).values
+    torch.testing.assert_close(share / share.sum(), heaviest / heaviest.sum())
+
+
+def test_the_seed_decides(sparse):
+    first, again, other = (from_voxels(sparse, 0.7, 100, seed) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(first.tensors(), again.tensors(), strict=True))
+    assert not torch.equal(first.centres, other.centres)
+    assert torch.equal(first.log_masses, other.log_masses)
+
+
+def test_the_default_count_follows_the_volume():
+    assert default_count(1.0) == default_count(2.0) >= 1
+    assert default_count(80.0) / default_count(40.0) == pytest.approx(8.0, rel=0.01)
