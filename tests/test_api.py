@@ -83,9 +83,20 @@ def test_progress_is_told(simulation: Simulation) -> None:
 
 def test_particles_in_memory_can_be_written_too(simulation: Simulation, tmp_path: Path) -> None:
     done = gemmap.reconstruct((simulation.table, simulation.stack), output=tmp_path / "run", **FAST)
-    volume, pixel_size_a = gemmap.read_map(tmp_path / "run" / "run_class001.mrc")
-    np.testing.assert_array_equal(volume, done.map)
-    assert pixel_size_a == pytest.approx(6.0)
+    r = done.reconstruction
+    written = {
+        "run_class001": r.full.map, "run_half1_class001_unfil": r.half1.map, "run_half2_class001_unfil": r.half2.map,
+        "backprojection": r.full.backprojection, "backprojection_half1": r.half1.backprojection,
+        "backprojection_half2": r.half2.backprojection, "voxels_half1": r.half1.voxels,
+        "voxels_half2": r.half2.voxels, "mask": done.mask,
+    }  # fmt: skip
+    for name, wanted in written.items():
+        volume, pixel_size_a = gemmap.read_map(tmp_path / "run" / f"{name}.mrc")
+        np.testing.assert_array_equal(volume, wanted, err_msg=name)
+        assert pixel_size_a == pytest.approx(6.0)
+    for name, fit in (("gaussians", r.full), ("gaussians_half1", r.half1), ("gaussians_half2", r.half2)):
+        stored = gemmap.load_gaussians(tmp_path / "run" / f"{name}.safetensors").gaussians
+        np.testing.assert_array_equal(stored.centres_a, fit.gaussians.centres_a.float().cpu(), err_msg=name)
     assert done.folder == tmp_path / "run"
     with pytest.raises(gemmap.OutputError, match="exists; choose another folder"):
         gemmap.reconstruct((simulation.table, simulation.stack), output=str(tmp_path / "run"))

@@ -160,3 +160,16 @@ def test_bad_options_are_one_sentence_and_write_nothing(
     assert message in outcome.err
     assert outcome.err.count("\n") == 1
     assert not (tmp_path / "sim").exists()
+
+
+def test_ctrl_c_while_images_are_written_leaves_no_trace(
+    gemmap: typing.Callable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gemmap.simulate.particles.SimulatedStack.read", interrupt)
+    outcome = gemmap("simulate", "-o", tmp_path / "sim", "--box", 40, "--pixel-size", 6, "--n-particles", 2)
+    assert outcome.code == 130
+    assert outcome.err == "Interrupted; nothing was written.\n"
+    assert not (tmp_path / "sim").exists()

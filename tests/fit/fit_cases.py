@@ -28,7 +28,7 @@ class Phantom:
         """Line integrals [y, x] along z after p -> A p; the content lies at -s, so that moving it by +s centres it."""
         seen = np.einsum("nij,pj->npi", rotations[:, :2], self.centres) - shifts_px[:, None]
         gx, gy = self._profile(seen[..., 0], box), self._profile(seen[..., 1], box)
-        return np.einsum("p,npy,npx->nyx", self.masses, gy, gx)
+        return np.swapaxes(self.masses[:, None] * gy, 1, 2) @ gx
 
     def _profile(self, positions: np.ndarray, box: int) -> np.ndarray:
         x = np.arange(box) - box // 2

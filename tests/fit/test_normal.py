@@ -11,7 +11,7 @@ from gemmap.fit.normal import MARGIN_PX, NormalEquations, working_size
 from gemmap.validate.masks import spherical_mask
 
 CPU = torch.device("cpu")
-BOX, SIZE, NOISE, N = 20, 14, 2.0, 30
+BOX, SIZE, NOISE, N = 20, 14, 2.0, 60
 DENSITY = phantom(4, 12)
 TABLE, IMAGES = particles(DENSITY, N, BOX, noise=NOISE)
 
@@ -47,21 +47,19 @@ def distance(a, b):
     return np.linalg.norm(a - b) / np.linalg.norm(b)
 
 
-@pytest.mark.parametrize("name", ["smooth and positive", "white in a sphere"])
+@pytest.mark.parametrize("name", ["smooth but misplaced", "white"])
 def test_kernel_and_data_are_the_sums_over_images(equations, name):
-    """The measured gridding error is 2 to 8 % in a sphere of a third of the box, and rises with the radius."""
-    if name.startswith("smooth"):
-        volume = DENSITY.volume(SIZE)
-    else:
-        volume = np.random.default_rng(1).normal(size=(SIZE,) * 3) * (spherical_mask(SIZE, 3.5, 0.0) > 0)
+    """The measured gridding error, in a sphere of a third of the box: 2 to 8 %."""
+    inside = spherical_mask(SIZE, 3.5, 0.0) > 0
+    white = np.random.default_rng(1).normal(size=(SIZE,) * 3) * inside
+    volume = white if name == "white" else np.roll(DENSITY.volume(SIZE), 2, axis=0)
     kv, b = direct(volume)
     scaled = torch.from_numpy(volume.astype(np.float32)) / equations.unit
-    assert distance(equations.apply(scaled).numpy() / equations.unit, kv) < 0.1
-    assert distance(equations.data.numpy() / equations.unit, b) < 0.04
     gradient, loss = equations.gradient(scaled)
-    assert distance(gradient.numpy() / equations.unit, kv - b) < 0.15
-    expected = 0.5 * np.sum(volume * kv) - np.sum(volume * b)
-    assert loss == pytest.approx(expected, abs=0.05 * abs(np.sum(volume * b)) + 0.05 * abs(np.sum(volume * kv)))
+    for found, expected in ((equations.apply(scaled), kv), (equations.data, b), (gradient, kv - b)):
+        assert distance(found.numpy()[inside] / equations.unit, expected[inside]) < 0.12
+    terms = 0.5 * np.sum(volume * kv), np.sum(volume * b)
+    assert loss == pytest.approx(terms[0] - terms[1], abs=0.1 * (abs(terms[0]) + abs(terms[1])))
 
 
 def test_the_mean_of_the_images_is_a_constant_of_the_volume():

@@ -6,8 +6,10 @@ import scipy.fft
 
 from gemmap.geometry.grids import shell_index
 from gemmap.validate.assessment import assess
+from gemmap.validate.cross_fsc import CrossFsc
 from gemmap.validate.fsc import fsc
 from gemmap.validate.masks import spherical_mask
+from gemmap.validate.phase_randomise import HalfMapFsc
 
 N, PIXEL_SIZE_A = 32, 2.0
 
@@ -50,3 +52,24 @@ def test_resolutions_belong_to_their_curves(maps: dict[str, np.ndarray]) -> None
     assert a.resolution is a.resolutions["map"]
     assert a.resolutions["backprojection_unmasked"].value_a > a.resolutions["half_maps_unmasked"].value_a
     assert a.maps.seed == 3
+
+
+def test_every_curve_has_its_own_resolution(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves that fall below any threshold after a shell of their own."""
+
+    def ends_after(shell: int) -> np.ndarray:
+        return (np.arange(N // 2 + 1) <= shell).astype(float)
+
+    def of_half_maps(half1: np.ndarray, *_: object) -> HalfMapFsc:
+        first = 3 if half1[0, 0, 0] == 1.0 else 7
+        return HalfMapFsc(*(ends_after(first + i) for i in range(4)), None, 0)
+
+    curves = CrossFsc(ends_after(11), ends_after(12), np.ones(N // 2 + 1, bool))
+    monkeypatch.setattr("gemmap.validate.assessment.cross_fsc", lambda *_: curves)
+    monkeypatch.setattr("gemmap.validate.assessment.half_map_fsc", of_half_maps)
+    ours, baseline = (np.full((N, N, N), value) for value in (1.0, 2.0))
+    a = assess((ours, ours), (baseline, baseline), ours, PIXEL_SIZE_A, "a mask")
+    assert {name: r.shell for name, r in a.resolutions.items()} == {
+        "map": 12, "half_maps_unmasked": 3, "half_maps_masked": 6,
+        "backprojection_unmasked": 7, "backprojection_masked": 10,
+    }  # fmt: skip

@@ -83,9 +83,19 @@ def run_demo(
 
 def _compare(simulation: Simulation, result: ReconstructionResult) -> TruthComparison:
     maps = {"map": result.map, "backprojection": result.backprojection}
-    curves = {name: fsc(volume, simulation.truth, simulation.mask) for name, volume in maps.items()}
-    resolutions = {name: _truth_resolution(curve, result) for name, curve in curves.items()}
-    return TruthComparison(result.resolution, resolutions, curves)
+    masks = {"truth": simulation.mask, "run": result.mask, "none": None}
+    curves = {
+        name: {mask: fsc(volume, simulation.truth, of) for mask, of in masks.items()} for name, volume in maps.items()
+    }
+    in_truth = {name: by_mask["truth"] for name, by_mask in curves.items()}
+    return TruthComparison(
+        claimed=result.resolution,
+        resolutions={name: _truth_resolution(curve, result) for name, curve in in_truth.items()},
+        curves=in_truth,
+        means={
+            name: {mask: float(curve[1:].mean()) for mask, curve in by_mask.items()} for name, by_mask in curves.items()
+        },
+    )
 
 
 def _truth_resolution(curve: Curve, result: ReconstructionResult) -> Resolution:

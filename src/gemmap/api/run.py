@@ -181,7 +181,7 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
             name: {
                 "n_particles": fit.n_particles,
                 "n_gaussians": len(fit.gaussians),
-                "n_steps": len(fit.steps),
+                "n_steps": fit.steps[-1].step,
                 "stopped_because": fit.stopped_because,
                 "details": fit.details,
             }

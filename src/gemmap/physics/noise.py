@@ -7,7 +7,8 @@ from gemmap._types import Curve, Float
 from gemmap.errors import InputError
 from gemmap.geometry.grids import radius_px, shell_index
 
-#: No shell may be called cleaner than this fraction of the image's own power: without noise, weights would be infinite.
+#: No shell may be called cleaner than this fraction of the image's own power, in the shell and on average over the image:
+#: without noise, weights would be infinite, or grow by orders of magnitude from shell to shell.
 RELATIVE_FLOOR = 1e-3
 #: Width in pixels of the soft edge between particle and background: a hard edge leaks low frequencies into high shells.
 EDGE_PX = 4.0
@@ -35,7 +36,7 @@ def noise_spectrum(images: Float[np.ndarray, "n d d"], radius: float) -> Curve:
     """Noise power per shell 0 .. D-1 of the plain rfft2 (white noise of variance v has power v D^2).
 
     The mean over the background window is removed from each image first, so shell 0 takes the value of shell 1. Shells
-    are kept above ``RELATIVE_FLOOR`` of the power of the whole images.
+    are kept above ``RELATIVE_FLOOR`` of the power of the whole images, in that shell and on average.
     """
     n, d, _ = images.shape
     window = background_window(d, radius)
@@ -55,7 +56,7 @@ def noise_spectrum(images: Float[np.ndarray, "n d d"], radius: float) -> Curve:
 
     noise = per_shell(background) * d**2 / (window**2).sum()
     total = per_shell(whole)
-    floor = np.maximum(RELATIVE_FLOOR * total, 1e-6 * RELATIVE_FLOOR * total.max())
+    floor = RELATIVE_FLOOR * np.maximum(total, (total * count).sum() / count.sum())
     noise = np.asarray(np.maximum(noise, floor))
     noise[0] = noise[1]
     if not (np.isfinite(noise).all() and (noise[: d // 2 + 1] > 0).all()):

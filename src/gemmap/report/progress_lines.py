@@ -64,7 +64,7 @@ class LineProgress:
     def result(self, name: str, result: FitResult) -> None:
         """Write how the fit ended."""
         self._write(
-            f"Fit of {name}: {len(result.gaussians):,} Gaussians, {len(result.steps)} steps, {result.stopped_because}"
+            f"Fit of {name}: {len(result.gaussians):,} Gaussians, {result.steps[-1].step} steps, {result.stopped_because}"
         )
 
     @property

@@ -80,8 +80,7 @@ class RunFolder:
         map_name, suffix = _FITS[name]
         write_map(self.path / map_name, result.map, pixel_size_a)
         write_map(self.path / f"backprojection{suffix}.mrc", result.backprojection, pixel_size_a)
-        if name != "full":
-            write_map(self.path / f"voxels{suffix}.mrc", result.voxels, pixel_size_a)
+        write_map(self.path / f"voxels{suffix}.mrc", result.voxels, pixel_size_a)
         save_gaussians(self.path / f"gaussians{suffix}.safetensors", result.gaussians, len(result.map), pixel_size_a)
 
     def write_aggregate(self, name: str, aggregate: Aggregate) -> None:

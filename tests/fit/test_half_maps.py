@@ -1,0 +1,308 @@
+"""Whole reconstructions of a small phantom: halves that share nothing, options that act, results that improve on data."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from fit_cases import PIXEL_SIZE_A, correlation, particles, phantom, shell_correlation, table_of
+
+from gemmap.errors import GemError, InputError
+from gemmap.fit.aggregate import Aggregate
+from gemmap.fit.config import FitConfig
+from gemmap.fit.half_maps import reconstruct_halves
+from gemmap.fit.progress import Silent
+from gemmap.fit.records import FitResult, Reconstruction
+from gemmap.particles.stack import ArrayStack
+from gemmap.validate.masks import spherical_mask
+
+BOX, N, NOISE = 24, 300, 4.0
+DENSITY = phantom(6, 40)
+TRUTH = DENSITY.volume(BOX)
+TABLE, IMAGES = particles(DENSITY, N, BOX, noise=NOISE)
+DIAMETER_A = 17 * PIXEL_SIZE_A
+AROUND = spherical_mask(BOX, 9.0, 2.0)
+
+
+def run(table=TABLE, images=IMAGES, mask=None, progress=None, **options) -> Reconstruction:
+    options.setdefault("particle_diameter_a", DIAMETER_A)
+    options.setdefault("max_steps", 6)
+    return reconstruct_halves(table, ArrayStack(images), FitConfig(**options), progress or Silent(), mask)
+
+
+def fits(result: Reconstruction) -> dict[str, FitResult]:
+    return {name: getattr(result, name) for name in ("half1", "half2", "full")}
+
+
+def same(a: FitResult, b: FitResult) -> bool:
+    maps = all(np.array_equal(getattr(a, name), getattr(b, name)) for name in ("map", "backprojection", "voxels"))
+    names = ("centres_a", "scales_a", "quaternions", "masses")
+    gaussians = all(torch.equal(getattr(a.gaussians, name), getattr(b.gaussians, name)) for name in names)
+    steps = [(s.step, s.loss) for s in a.steps] == [(s.step, s.loss) for s in b.steps]
+    return maps and gaussians and steps and (a.seed, a.n_particles) == (b.seed, b.n_particles)
+
+
+@pytest.fixture(scope="module")
+def plain() -> Reconstruction:
+    return run()
+
+
+@pytest.mark.parametrize("diameter_a", [DIAMETER_A, None])
+def test_nothing_of_half_2_reaches_half_1(diameter_a):
+    """Other images, poses, scales and more of them in half 2: half 1 is the same to the last bit."""
+    before = run(particle_diameter_a=diameter_a)
+    ours, theirs = TABLE.half == 1, TABLE.half == 2
+    other, other_images = particles(phantom(4, 10, seed=9), 400, BOX, noise=1.0, seed=7)
+    rotations = np.concatenate([TABLE.rotations[ours], other.rotations])
+    shifts_px = np.concatenate([TABLE.shifts_a[ours], other.shifts_a]) / PIXEL_SIZE_A
+    mixed = table_of(rotations, shifts_px, BOX)
+    mixed = replace(mixed, half=np.r_[np.ones(ours.sum(), int), np.full(400, 2)], scale=np.r_[TABLE.scale[ours], np.full(400, 1.3)])
+    after = run(mixed, np.concatenate([IMAGES[ours], other_images]), particle_diameter_a=diameter_a)
+    assert same(before.half1, after.half1)
+    np.testing.assert_array_equal(before.noise_spectra["half1_group0"], after.noise_spectra["half1_group0"])
+    # The change was one that a leak would have shown, and half 2 is isolated likewise.
+    assert correlation(before.half2.map, after.half2.map) < 0.9
+    spoilt = np.where(ours[:, None, None], IMAGES * 2 + 1, IMAGES)
+    assert same(before.half2, run(images=spoilt, particle_diameter_a=diameter_a).half2)
+    assert theirs.sum() == before.half2.n_particles
+
+
+def test_same_seed_same_bits_other_seed_other_bits(plain):
+    again, other = run(), run(seed=1)
+    for name, fit in fits(plain).items():
+        assert same(fit, getattr(again, name))
+        assert fit.seed != getattr(other, name).seed
+        assert not torch.equal(
+            fit.gaussians.centres_a[:100], getattr(other, name).gaussians.centres_a[:100]
+        )
+    assert len({fit.seed for fit in fits(plain).values()}) == 3
+
+
+def test_images_and_table_are_left_alone(plain):
+    rotations, images = TABLE.rotations.copy(), IMAGES.copy()
+    run()
+    np.testing.assert_array_equal(TABLE.rotations, rotations)
+    np.testing.assert_array_equal(IMAGES, images)
+
+
+@pytest.mark.parametrize("grey", [1e-4, 1e4])
+def test_the_unit_of_the_images_only_scales_the_maps(plain, grey):
+    scaled = run(images=IMAGES * np.float32(grey))
+    for name, fit in fits(plain).items():
+        other = getattr(scaled, name)
+        assert len(other.steps) == len(fit.steps)
+        assert len(other.gaussians) == len(fit.gaussians)
+        for kind in ("map", "backprojection", "voxels"):
+            a, b = getattr(fit, kind), getattr(other, kind) / grey
+            assert correlation(a, b) > 1 - 1e-4
+            assert np.linalg.norm(a - b) < 5e-3 * np.linalg.norm(a)
+        assert float(other.gaussians.masses.sum()) == pytest.approx(grey * float(fit.gaussians.masses.sum()), rel=1e-3)
+        assert [s.loss for s in other.steps] == pytest.approx([s.loss for s in fit.steps], rel=1e-3)
+
+
+def test_all_particles_beat_half_of_them_and_fits_beat_back_projection(plain):
+    def quality(volume):
+        return shell_correlation(volume * AROUND, TRUTH * AROUND)[1:].mean()
+
+    assert quality(plain.full.map) > max(quality(plain.half1.map), quality(plain.half2.map))
+    for fit in fits(plain).values():
+        assert quality(fit.map) > quality(fit.backprojection) + 0.05
+        assert correlation(fit.map, TRUTH) > correlation(fit.backprojection * AROUND, TRUTH)
+    assert correlation(plain.full.map, TRUTH) > correlation(plain.full.voxels, TRUTH) - 0.01
+    assert correlation(plain.full.map, TRUTH) > 0.9
+
+
+def test_the_maps_are_in_the_grey_values_of_the_images(plain):
+    inside = TRUTH > 0.2 * TRUTH.max()
+    slope = np.vdot(plain.full.map[inside], TRUTH[inside]) / np.vdot(TRUTH[inside], TRUTH[inside])
+    assert 0.75 < slope < 1.15
+    assert float(plain.full.gaussians.masses.sum()) == pytest.approx(DENSITY.masses.sum(), rel=0.25)
+
+
+def test_the_record_is_complete(plain):
+    counts = [fit.n_particles for fit in fits(plain).values()]
+    assert counts == [(TABLE.half == 1).sum(), (TABLE.half == 2).sum(), N]
+    for fit in fits(plain).values():
+        for volume in (fit.map, fit.backprojection, fit.voxels):
+            assert volume.shape == (BOX,) * 3
+            assert volume.dtype == np.float32
+            assert np.isfinite(volume).all()
+        assert [s.step for s in fit.steps] == list(range(len(fit.steps)))
+        assert np.isfinite([s.loss for s in fit.steps]).all()
+        assert fit.stopped_because
+    assert plain.pixel_size_a == PIXEL_SIZE_A
+    assert plain.particle_diameter_a == pytest.approx(DIAMETER_A)
+    assert set(plain.noise_spectra) == {"half1_group0", "half2_group0"}
+    for spectrum in plain.noise_spectra.values():
+        assert spectrum[5 : BOX // 2] / BOX**2 == pytest.approx(NOISE**2, rel=0.2)
+    assert plain.images_per_second > 0
+    assert all(seconds >= 0 for seconds in plain.seconds.values())
+
+
+class Recorder:
+    """Writes down what a fit tells."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, object]] = []
+        self.done: list[tuple[str, int, int]] = []
+        self._running: list[object] | None = None
+
+    def start(self, stage: str, total: int, unit: str) -> None:
+        assert self._running is None, "a stage starts within another"
+        assert unit
+        self._running = [stage, total, 0]
+
+    def advance(self, done: int, text: str = "") -> None:
+        assert self._running is not None, "progress outside a stage"
+        assert done >= 0
+        self._running[2] += done  # type: ignore[operator]
+
+    def finish(self) -> None:
+        assert self._running is not None
+        self.done.append(tuple(self._running))  # type: ignore[arg-type]
+        self.events.append(("stage", self._running[0]))
+        self._running = None
+
+    def note(self, text: str) -> None:
+        self.events.append(("note", text))
+
+    def aggregate(self, name: str, aggregate: Aggregate) -> None:
+        self.events.append(("aggregate", name))
+
+    def result(self, name: str, result: FitResult) -> None:
+        self.events.append(("result", name))
+
+
+def test_news_comes_in_order():
+    recorder = Recorder()
+    run(progress=recorder, particle_diameter_a=None)
+    kept = [event for event in recorder.events if event[0] in ("aggregate", "result")]
+    assert kept == [
+        ("aggregate", "half1"),
+        ("result", "half1"),
+        ("aggregate", "half2"),
+        ("result", "half2"),
+        ("result", "full"),
+    ]
+    notes = [str(text) for kind, text in recorder.events if kind == "note"]
+    assert len(notes) == 2
+    for half, text in enumerate(notes, start=1):
+        assert text.startswith(f"half {half}: ")
+        assert "--particle-diameter" in text
+    assert recorder.events[:2] == [("note", text) for text in notes]
+    stages = [place for place, event in enumerate(recorder.events) if event[0] == "stage"]
+    assert len([place for place in stages if place < recorder.events.index(("aggregate", "half1"))]) >= 2
+    for _, total, done in recorder.done:
+        assert done <= total
+    assert recorder.done[0][1:] == (N, N)
+
+
+def test_aggregates_are_handed_over_whole():
+    class Keeper(Silent):
+        def __init__(self) -> None:
+            self.kept: dict[str, Aggregate] = {}
+
+        def aggregate(self, name: str, aggregate: Aggregate) -> None:
+            self.kept[name] = aggregate
+
+    keeper = Keeper()
+    result = run(progress=keeper)
+    assert {name: a.n_particles for name, a in keeper.kept.items()} == {
+        "half1": result.half1.n_particles,
+        "half2": result.half2.n_particles,
+    }
+    total = keeper.kept["half1"] + keeper.kept["half2"]
+    assert (total.n_particles, total.box_px) == (N, BOX)
+
+
+@pytest.mark.parametrize("diameter_a", [DIAMETER_A, None])
+def test_dark_particles_are_noticed(diameter_a):
+    with pytest.raises(InputError, match=r"dark.*--invert"):
+        run(images=-IMAGES, particle_diameter_a=diameter_a)
+
+
+def test_a_mask_restricts_the_map(plain):
+    mask = np.zeros((BOX,) * 3, np.float32)
+    mask[:, :, BOX // 2 :] = 1.0
+    masked = run(mask=mask)
+    far = np.zeros(mask.shape, bool)
+    far[:, :, : BOX // 2 - 4] = True
+    for name, fit in fits(masked).items():
+        free = getattr(plain, name)
+        assert np.linalg.norm(fit.map[far]) < 0.01 * np.linalg.norm(free.map[far])
+        assert correlation(fit.map[:, :, BOX // 2 + 2 :], TRUTH[:, :, BOX // 2 + 2 :]) > 0.6
+        assert float(fit.gaussians.centres_a[:, 0].min()) > -3 * PIXEL_SIZE_A
+
+
+def test_a_mask_that_misses_the_particle_is_refused():
+    mask = np.zeros((BOX,) * 3, np.float32)
+    mask[0, 0, 0] = 1.0
+    with pytest.raises(InputError, match="The mask is empty inside the particle sphere: check its position and --part"):
+        run(mask=mask)
+
+
+def test_nothing_is_left_outside_the_sphere(plain):
+    outside = spherical_mask(BOX, 8.5 + 8.0, 0.0) == 0
+    for fit in fits(plain).values():
+        assert not fit.map[outside].any()
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_the_number_of_gaussians_is_honoured(count):
+    for fit in fits(run(n_gaussians=count)).values():
+        assert len(fit.gaussians) == count
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_the_number_of_steps_is_honoured(most):
+    for fit in fits(run(max_steps=most)).values():
+        assert fit.steps[-1].step <= most
+
+
+def test_every_optics_group_is_whitened_by_its_own_noise():
+    table, clean = particles(DENSITY, N, BOX, noise=0.0, n_groups=2)
+    level = np.where(table.optics_group == 0, 2.0, 14.0)[:, None, None]
+    images = (clean + level * np.random.default_rng(8).normal(size=clean.shape)).astype(np.float32)
+    told = run(table, images)
+    mixed = replace(table, optics_group=np.zeros(N, int), optics=table.optics[:1])
+    untold = run(mixed, images)
+    assert set(told.noise_spectra) == {"half1_group0", "half1_group1", "half2_group0", "half2_group1"}
+    for kind in ("map", "backprojection"):
+        with_groups, without = (correlation(getattr(r.full, kind) * AROUND, TRUTH) for r in (told, untold))
+        assert with_groups > without + 0.05
+
+
+def test_a_group_that_one_half_lacks_does_no_harm():
+    groups = np.where(TABLE.half == 1, 0, np.arange(N) % 2)
+    split = replace(TABLE, optics_group=groups, optics=TABLE.optics * 2)
+    assert correlation(run(split).full.map, TRUTH) > 0.9
+
+
+def test_views_of_a_symmetric_direction_only(plain):
+    """All views along one axis: most of Fourier space is empty, and the fit still ends with finite maps."""
+    one_axis = replace(TABLE, rotations=np.broadcast_to(np.eye(3), (N, 3, 3)).copy())
+    images = DENSITY.images(one_axis.rotations, TABLE.shifts_a / PIXEL_SIZE_A, BOX)
+    noise = NOISE * np.random.default_rng(0).normal(size=images.shape)
+    for fit in fits(run(one_axis, (images + noise).astype(np.float32))).values():
+        assert np.isfinite(fit.map).all()
+
+
+@pytest.mark.parametrize("box", [23, 25])
+def test_odd_boxes(box):
+    table, images = particles(DENSITY, N, box, noise=NOISE)
+    result = run(table, images)
+    assert correlation(result.full.map, DENSITY.volume(box)) > 0.9
+
+
+def test_pixels_that_are_not_numbers_are_refused_with_the_particle():
+    images = IMAGES.copy()
+    images[7, 3, 3] = np.nan
+    with pytest.raises(GemError, match=r"not (finite )?numbers"):
+        run(images=images)
+
+
+def test_pure_noise_gives_maps_that_do_not_agree():
+    noise = np.random.default_rng(3).normal(size=IMAGES.shape).astype(np.float32)
+    result = run(images=noise)
+    between = shell_correlation(result.half1.map * AROUND, result.half2.map * AROUND)
+    assert between[4:].mean() < 0.2
