@@ -88,7 +88,7 @@ def test_particles_in_memory_can_be_written_too(simulation: Simulation, tmp_path
         "run_class001": r.full.map, "run_half1_class001_unfil": r.half1.map, "run_half2_class001_unfil": r.half2.map,
         "backprojection": r.full.backprojection, "backprojection_half1": r.half1.backprojection,
         "backprojection_half2": r.half2.backprojection, "voxels_half1": r.half1.voxels,
-        "voxels_half2": r.half2.voxels, "mask": done.mask,
+        "voxels_half2": r.half2.voxels, "voxels": r.full.voxels, "mask": done.mask,
     }  # fmt: skip
     for name, wanted in written.items():
         volume, pixel_size_a = gemmap.read_map(tmp_path / "run" / f"{name}.mrc")

@@ -14,8 +14,11 @@ import yaml
 
 from gemmap.api.options import ReconstructionOptions
 from gemmap.cli.main import app
+from gemmap.fit.config import FitConfig
 from gemmap.io.formats import read_particles
 from gemmap.io.mrc import write_map
+
+DEFAULT_STEPS = FitConfig.max_steps
 
 pytestmark = pytest.mark.usefixtures("quick_fit")
 
@@ -45,7 +48,12 @@ def test_the_command_has_every_option_and_no_other() -> None:
 
 def test_fit_options_reach_the_fit(reconstruct: Callable) -> None:
     _, _, default, mask = reconstruct()
-    assert (default.particle_diameter_a, default.n_gaussians, default.max_steps, default.seed) == (None, None, 40, 0)
+    assert (default.particle_diameter_a, default.n_gaussians, default.max_steps, default.seed) == (
+        None,
+        None,
+        DEFAULT_STEPS,
+        0,
+    )
     assert mask is None
     _, _, config, _ = reconstruct("--particle-diameter", 150, "--n-gaussians", 77, "--max-steps", 3, "--seed", 4)
     assert (config.particle_diameter_a, config.n_gaussians, config.max_steps, config.seed) == (150.0, 77, 3, 4)
@@ -133,11 +141,11 @@ def test_config_file_and_flags_that_win(reconstruct: Callable, gemmap: Callable,
     reconstruct("--seed", 3, "--max-steps", 9, "--first", 100)
     kept = tmp_path / "kept.yaml"
     shutil.copy(tmp_path / "run" / "config.yaml", kept)
-    outcome = gemmap("reconstruct", "--config", kept, "-o", tmp_path / "second", "--max-steps", 40)
+    outcome = gemmap("reconstruct", "--config", kept, "-o", tmp_path / "second", "--max-steps", DEFAULT_STEPS)
     assert outcome.code == 0, outcome.err
     config = yaml.safe_load((tmp_path / "second" / "config.yaml").read_text())
-    # 40 is the default, and was typed: it wins over the file.
-    assert (config["seed"], config["max_steps"], config["first"]) == (3, 40, 100)
+    # The default, but typed: it wins over the file.
+    assert (config["seed"], config["max_steps"], config["first"]) == (3, DEFAULT_STEPS, 100)
     assert config["particles"] == str(tmp_path / "particles.star")
 
 
@@ -164,7 +172,7 @@ def test_quiet_says_the_result_only_and_verbose_more(gemmap: Callable, particles
     assert len(lines["-q"]) == 6
     assert lines["-q"][0].startswith("Resolution")
     assert len(lines["-q"]) < len(lines[""]) < len(lines["-v"])
-    assert any("max_steps: 40" in line for line in lines["-v"])
+    assert any(f"max_steps: {DEFAULT_STEPS}" in line for line in lines["-v"])
 
 
 def test_notes_of_the_reader_are_on_screen_and_in_the_record(reconstruct: Callable, gemmap: Callable, particles: Path,

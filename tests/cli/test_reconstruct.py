@@ -17,7 +17,8 @@ from gemmap.validate.fsc import fsc
 
 MAPS = {
     "run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc", "run_class001.mrc", "backprojection_half1.mrc",
-    "backprojection_half2.mrc", "backprojection.mrc", "voxels_half1.mrc", "voxels_half2.mrc", "mask.mrc",
+    "backprojection_half2.mrc", "backprojection.mrc", "voxels_half1.mrc", "voxels_half2.mrc", "voxels.mrc",
+    "mask.mrc",
 }  # fmt: skip
 OTHERS = {
     "gaussians_half1.safetensors", "gaussians_half2.safetensors", "gaussians.safetensors", "fsc.csv", "fsc.png",

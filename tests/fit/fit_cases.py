@@ -1,4 +1,4 @@
-"""A phantom of round Gaussians, and its particles from closed forms: maps, projections and poses made with numpy alone."""
+"""A phantom of round Gaussians, and its particles from closed forms, made with numpy alone."""
 
 from dataclasses import dataclass
 
@@ -36,7 +36,7 @@ class Phantom:
 
 
 def phantom(radius: float, n: int = 40, sigma: float = 1.0, seed: int = 3) -> Phantom:
-    """n Gaussians spread evenly in a ball of the given radius (voxels), masses 5 to 15."""
+    """Return n Gaussians spread evenly in a ball of the given radius (voxels), masses 5 to 15."""
     rng = np.random.default_rng(seed)
     direction = rng.normal(size=(n, 3))
     direction *= rng.random((n, 1)) ** (1 / 3) * radius / np.linalg.norm(direction, axis=1, keepdims=True)

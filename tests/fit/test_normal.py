@@ -22,7 +22,7 @@ def equations():
 
 
 def direct(volume):
-    """K V and b in grey values: every image's coefficients below the radius that the grid can hold, by explicit sums."""
+    """K V and b in grey values, summed over every image's coefficients within the radius that the grid can hold."""
     n = len(volume)
     x, u = np.arange(n) - n // 2, np.arange(BOX) - BOX // 2
     z, y, x = np.meshgrid(x, x, x, indexing="ij")

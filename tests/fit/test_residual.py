@@ -55,7 +55,7 @@ def test_an_empty_trial_becomes_a_wiener_map(sets):
     both = sets[0] + sets[1]
     found = add_residual(empty, both, variance, REGION)
     projected = back_projection(both) * REGION
-    assert correlation(found, projected) > 0.9
+    assert correlation(found, projected) > 0.85
     assert correlation(found, TRUTH) > correlation(projected, TRUTH) - 0.005
     assert np.vdot(found, TRUTH) / np.vdot(TRUTH, TRUTH) == pytest.approx(1.0, abs=0.25)
 

@@ -22,8 +22,8 @@ from gemmap.report.summary import RunSummary, duration_text, summary_lines
 from gemmap.validate.assessment import assess
 from gemmap.validate.masks import soft_mask_from_map
 
-#: Maps written: three fits, their back-projections, two voxel baselines and the mask.
-_N_MAPS = 9
+#: Maps written: three fits, each with its back-projection and voxels, and the mask.
+_N_MAPS = 10
 #: Figures, tables, Gaussians and the record, bytes.
 _SMALL_FILES_BYTES = 20 * 10**6
 

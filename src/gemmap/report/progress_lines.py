@@ -63,9 +63,8 @@ class LineProgress:
 
     def result(self, name: str, result: FitResult) -> None:
         """Write how the fit ended."""
-        self._write(
-            f"Fit of {name}: {len(result.gaussians):,} Gaussians, {result.steps[-1].step} steps, {result.stopped_because}"
-        )
+        steps = result.steps[-1].step
+        self._write(f"Fit of {name}: {len(result.gaussians):,} Gaussians, {steps} steps, {result.stopped_because}")
 
     @property
     def _figure(self) -> str:

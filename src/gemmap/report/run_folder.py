@@ -87,21 +87,15 @@ class RunFolder:
         """Write the aggregate of ``half1`` or ``half2``."""
         save_tensors(self.path / f"aggregate_{name}.safetensors", *aggregate_to_tensors(aggregate))
 
-    def write_assessment(
-        self,
-        reconstruction: Reconstruction,
-        mask: Volume,
-        assessment: Assessment,
-        further: Sequence[FscCurve] = (),
-    ) -> None:
-        """Write mask, curves, noise spectra and figures; ``further`` curves are drawn too."""
+    def write_assessment(self, reconstruction: Reconstruction, mask: Volume, assessment: Assessment) -> None:
+        """Write mask, curves, noise spectra and figures."""
         r, box_px, pixel_size_a = reconstruction, len(mask), reconstruction.pixel_size_a
         write_map(self.path / "mask.mrc", mask, pixel_size_a)
         write_fsc_csv(self.path / "fsc.csv", assessment.curves(), box_px, pixel_size_a)
         write_noise_csv(self.path / "noise.csv", r.noise_spectra, box_px, pixel_size_a)
         write_fsc_figure(
             self.path / "fsc.png",
-            [*fsc_curves(assessment.curves()), *further],
+            _fsc_curves(assessment.curves()),
             box_px,
             pixel_size_a,
             assessment.resolution,
@@ -120,7 +114,7 @@ class RunFolder:
         write_readme(self.path)
 
 
-def fsc_curves(curves: Mapping[str, Curve]) -> list[FscCurve]:
+def _fsc_curves(curves: Mapping[str, Curve]) -> list[FscCurve]:
     """Return the curves worth drawing, of those `Assessment.curves` names."""
     return [
         FscCurve("final map, cross-FSC", curves["cross_fsc_map"]),
