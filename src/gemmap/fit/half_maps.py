@@ -12,7 +12,9 @@ from gemmap.fit.diameter import estimate_diameter_px
 from gemmap.fit.init import default_count
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.records import Reconstruction
-from gemmap.fit.single import Choice, Region, choose, fit
+from gemmap.fit.region import Region
+from gemmap.fit.single import fit
+from gemmap.fit.trials import Choice, choose
 from gemmap.particles.batches import images_per_chunk, read_ahead
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
@@ -76,8 +78,10 @@ def reconstruct_halves(
         progress.result(name, results[half])
         lap(f"fit {name}")
     largest = max(radius.values())
-    # The final fit decides by the halves: half 1's own map is a trial that has not seen half 2.
-    both = Choice(choices[1].voxels, choices[1].steps, gaussian_map[1], choices[1].score, ())
+    # The final fit decides by the halves: half 1's own map is a trial that has not seen half 2. Of the two choices the shorter
+    # fit is taken, since scores are noisy and too many steps cost more than too few.
+    shorter = min(choices.values(), key=lambda c: c.steps)
+    both = Choice(shorter.voxels, shorter.steps, gaussian_map[1], shorter.score)
     full, _ = fit(
         halves[1] + halves[2],
         both,

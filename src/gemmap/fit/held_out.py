@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 #: An FSC of this much between seen and held-out particles halves the weight of a shell.
-HALF_WEIGHT_FSC = 0.03
+HALF_WEIGHT_FSC = 0.01
 
 
 class HeldOutScore:

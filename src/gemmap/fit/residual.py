@@ -45,16 +45,20 @@ def error_variance(trial: Volume, seen: Aggregate, held_out: Aggregate) -> Curve
     return np.asarray(np.clip(excess / np.maximum(power, 1e-30), 0.0, None)[: held_out.box_px // 2 + 1])
 
 
-def add_residual(volume: Volume, aggregate: Aggregate, variance: Curve, region: Float[np.ndarray, "d d d"]) -> Volume:
-    """Return ``volume`` plus its damped residual inside ``region`` (0..1)."""
+def add_residual(volume: Volume, aggregate: Aggregate, variance: Curve, envelope: Float[np.ndarray, "d d d"]) -> Volume:
+    """Return ``volume`` plus its damped residual inside ``envelope`` (0..1).
+
+    The error lives where the particle is, the noise everywhere in the box: ``variance``, an average over the box, is that
+    much larger inside the envelope.
+    """
     shell = _shells(aggregate)
     tau2 = np.zeros(int(shell.max()) + 1)
-    tau2[: len(variance)] = variance
+    tau2[: len(variance)] = variance / max(float(np.mean(envelope.astype(np.float64) ** 2)), 1e-6)
     tau2[-1] = 0.0
     tau2 = tau2.astype(np.float32)[shell].reshape(aggregate.weight.shape)
     residual = aggregate.numerator - aggregate.weight * to_fourier_space(volume, aggregate.grid_px)
     damped: Complex[np.ndarray, "m m h"] = residual * (tau2 / (aggregate.weight * tau2 + np.float32(1.0)))
-    return np.asarray(volume + to_real_space(damped, aggregate.box_px) * region, np.float32)
+    return np.asarray(volume + to_real_space(damped, aggregate.box_px) * envelope, np.float32)
 
 
 def _shells(aggregate: Aggregate) -> np.ndarray:
