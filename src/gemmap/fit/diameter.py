@@ -8,6 +8,7 @@ from gemmap._types import Curve, Float, Int, Volume
 from gemmap.fit.aggregate import Accumulator
 from gemmap.fit.backprojection import back_projection
 from gemmap.geometry.grids import radius_px
+from gemmap.particles.batches import read_finite
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import noise_spectrum
@@ -23,7 +24,7 @@ LEAST_CORRELATION = 0.15
 
 
 def estimate_diameter_px(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"]) -> float | None:
-    """Diameter in pixels of the sphere that holds the particle, from up to 2,000 particles of ``rows``; None if unknown.
+    """Diameter in pixels of the sphere that holds the particle, from up to 2,000 of ``rows``; None if unknown.
 
     Two maps of 48 px are back-projected from odd and even particles; their local covariance, averaged over spheres
     around the centre, is noise-free in expectation, and falls to zero where the particle ends.
@@ -43,7 +44,7 @@ def _small_map(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " 
     accumulator = Accumulator(small, table.pixel_size_a * box / small)
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
-        images = _fourier_crop(stack.read(part), small)
+        images = _fourier_crop(read_finite(stack, part), small)
         if start == 0:
             inverse_noise = 1.0 / noise_spectrum(images, 0.5 * LARGEST * small)[None]
         accumulator.add(images, table.select(part), inverse_noise, np.zeros(len(part), np.int64))
@@ -63,7 +64,7 @@ def _fourier_crop(images: Float[np.ndarray, "n d d"], small: int) -> Float[np.nd
 
 
 def _agreement_radius(map1: Volume, map2: Volume) -> float | None:
-    """Radius in pixels that holds ``HELD_SHARE`` of the covariance of two low-passed maps; None if they do not agree."""
+    """Radius in pixels that holds ``HELD_SHARE`` of the covariance of low-passed maps; None if they do not agree."""
     n = len(map1)
     radius = radius_px(n, 3)
     low = [scipy.ndimage.gaussian_filter(m - m[radius > 0.47 * n].mean(), 1.0) for m in (map1, map2)]

@@ -15,13 +15,15 @@ from gemmap.fit.records import Reconstruction
 from gemmap.fit.region import Region
 from gemmap.fit.single import fit
 from gemmap.fit.trials import Choice, choose
-from gemmap.particles.batches import images_per_chunk, read_ahead
+from gemmap.particles.batches import images_per_chunk, read_ahead, read_finite
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import noise_spectrum
 
 #: Images per optics group and half that the noise spectrum is measured on.
 NOISE_IMAGES = 500
+#: Images read at a time, in bytes; four such chunks are in memory.
+CHUNK_BYTES = 2**25
 #: Diameter in boxes where none can be measured.
 UNKNOWN_DIAMETER = 0.8
 #: Every fourth particle of a half is held out of the trial fits that choose settings.
@@ -78,8 +80,8 @@ def reconstruct_halves(
         progress.result(name, results[half])
         lap(f"fit {name}")
     largest = max(radius.values())
-    # The final fit decides by the halves: half 1's own map is a trial that has not seen half 2. Of the two choices the shorter
-    # fit is taken, since scores are noisy and too many steps cost more than too few.
+    # The final fit decides by the halves: half 1's own map is a trial that has not seen half 2. Of the two choices the
+    # shorter fit is taken, since scores are noisy and too many steps cost more than too few.
     shorter = min(choices.values(), key=lambda c: c.steps)
     both = Choice(shorter.voxels, shorter.steps, gaussian_map[1], shorter.score)
     full, _ = fit(
@@ -145,7 +147,7 @@ def _noise(
     for group in range(len(table.optics)):
         of_group = rows[table.optics_group[rows] == group]
         sample = of_group[np.linspace(0, len(of_group) - 1, min(NOISE_IMAGES, len(of_group))).astype(np.int64)]
-        spectra.append(noise_spectrum(stack.read(sample), radius_px) if len(sample) else None)
+        spectra.append(noise_spectrum(read_finite(stack, sample), radius_px) if len(sample) else None)
     present = [s for s in spectra if s is not None]
     fallback = np.mean(present, axis=0)
     return np.stack([fallback if s is None else s for s in spectra])
@@ -160,7 +162,7 @@ def _aggregate(
 ) -> dict[tuple[int, int], Aggregate]:
     """One pass: for each half the aggregates of the particles that trial fits see, (half, 0), and do not, (half, 1)."""
     out: dict[tuple[int, int], Aggregate] = {}
-    chunk = images_per_chunk(stack.box_px)
+    chunk = images_per_chunk(stack.box_px, CHUNK_BYTES)
     with stage(progress, "reading and inserting particles", len(table), "particles"):
         for half in (1, 2):
             accumulators = [Accumulator(stack.box_px, table.pixel_size_a) for _ in (0, 1)]

@@ -13,7 +13,8 @@ from gemmap.fit.normal import working_size
 from gemmap.geometry.grids import centred_slice
 from gemmap.validate.masks import soft_mask_from_map, spherical_mask
 
-#: Width of the sphere's soft edge in voxels: a sharp edge, shared by both halves, would correlate far up in Fourier space.
+#: Width of the sphere's soft edge in voxels: a sharp edge, shared by both halves, would correlate far up in Fourier
+#: space.
 EDGE_PX = 6.0
 #: The particle is found in the map low-passed to this many Å, or to this many voxels if that is coarser.
 ENVELOPE_A, ENVELOPE_PX = 15.0, 5.0
@@ -50,7 +51,7 @@ class Region:
         return to_cube(self.window, self.size, device)
 
     def envelope(self, volume: Volume, pixel_size_a: float) -> Volume:
-        """Soft envelope of the particle seen in a map of these particles, inside the window; the window if none is seen."""
+        """Soft envelope of the particle seen in a map, inside the window; the window itself if none is seen."""
         try:
             mask = soft_mask_from_map(
                 volume,

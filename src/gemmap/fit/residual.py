@@ -13,8 +13,8 @@ from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.backprojection import to_fourier_space, to_real_space
 from gemmap.geometry.grids import frequencies
 
-#: Mean of w^2 over mean of w for trilinear weights at random offsets, (2/3)^3: with data whitened to unit variance, the noise
-#: of the numerator is this times the weight, on average over a shell.
+#: Mean of w^2 over mean of w for trilinear weights at random offsets, (2/3)^3: with data whitened to unit variance, the
+#: noise of the numerator is this times the weight, on average over a shell.
 NOISE_PER_WEIGHT = 8.0 / 27.0
 #: The excess of a shell counts as far as it exceeds this many standard deviations of the noise's own power.
 SIGNIFICANCE = 1.0
@@ -30,8 +30,8 @@ def error_variance(trial: Volume, seen: Aggregate, held_out: Aggregate) -> Curve
     shell = _shells(held_out)
     weight = held_out.weight
     residual = held_out.numerator - weight * to_fourier_space(trial, held_out.grid_px)
-    # Noise of N_b from the combination of both sets in which the signal cancels exactly. Where views are sparse it comes out too
-    # low, since the combination favours points that many slices share: the expected value bounds it from below.
+    # Noise of N_b from the combination of both sets in which the signal cancels exactly. Where views are sparse it
+    # comes out too low, since the combination favours points that many slices share: the expected value is a bound.
     total = np.maximum(seen.weight + weight, np.float32(1e-30))
     contrast = (held_out.numerator * seen.weight - seen.numerator * weight) / total
     measured = _sum(np.abs(contrast) ** 2, shell) / np.maximum(_sum(weight * seen.weight / total, shell), 1e-30)
@@ -48,8 +48,8 @@ def error_variance(trial: Volume, seen: Aggregate, held_out: Aggregate) -> Curve
 def add_residual(volume: Volume, aggregate: Aggregate, variance: Curve, envelope: Float[np.ndarray, "d d d"]) -> Volume:
     """Return ``volume`` plus its damped residual inside ``envelope`` (0..1).
 
-    The error lives where the particle is, the noise everywhere in the box: ``variance``, an average over the box, is that
-    much larger inside the envelope.
+    The error lives where the particle is, the noise everywhere in the box: ``variance``, an average over the box, is
+    that much larger inside the envelope.
     """
     shell = _shells(aggregate)
     tau2 = np.zeros(int(shell.max()) + 1)

@@ -30,7 +30,7 @@ def fit(
     seed: int,
     progress: Progress,
 ) -> tuple[FitResult, Volume]:
-    """Fit all particles of ``aggregate`` with what the trials chose; return the result and the map of the Gaussians alone.
+    """Fit all particles of ``aggregate`` as the trials chose; return the result and the map of the Gaussians alone.
 
     ``choice.trial`` was fitted to ``seen``; its residual on ``held_out`` says what the Gaussians cannot represent.
     """

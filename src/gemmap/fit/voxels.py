@@ -15,9 +15,8 @@ from torch import Tensor
 
 from gemmap.fit.normal import NormalEquations, fourier, inverse
 
-
-#: Density at the outer end of the region's soft edge costs this many times more, so that noise fades out there instead of
-#: ending on a sphere that both halves share.
+#: Density at the outer end of the region's soft edge costs this many times more, so that noise fades out there instead
+#: of ending on a sphere that both halves share.
 EDGE_PENALTY = 3.0
 
 

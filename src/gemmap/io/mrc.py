@@ -1,5 +1,6 @@
 """Maps and particle stacks in MRC files. Pixels are memory-mapped, never read whole."""
 
+import mmap
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
@@ -95,11 +96,13 @@ class MrcStack:
         opened, pixels = -1, images
         for place in np.lexsort((index, stack_of)):
             if stack_of[place] != opened:
+                _release(pixels)
                 opened = int(stack_of[place])
                 pixels = self._pixels(opened)
             images[place] = pixels[index[place]]
             if sign[place] != 1.0:
                 images[place] *= sign[place]
+        _release(pixels)
         return images
 
     def _pixels(self, stack: int) -> np.ndarray:
@@ -110,6 +113,13 @@ class MrcStack:
                     self._open.popitem(last=False)
             self._open.move_to_end(stack)
             return self._open[stack]
+
+
+def _release(pixels: np.ndarray) -> None:
+    """Give back the pages of a mapped file: they stay in the system's cache, but no longer count as our memory."""
+    mapped = getattr(pixels, "_mmap", None)
+    if mapped is not None:
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def _common_box(headers: Sequence[MrcHeader]) -> int:

@@ -54,9 +54,7 @@ def read_ahead(
                 if stopped.is_set():
                     return
                 chunk = rows[start : start + chunk_images]
-                images = stack.read(chunk)
-                _require_finite(images, chunk)
-                hand_over((chunk, images))
+                hand_over((chunk, read_finite(stack, chunk)))
             hand_over(None)
         except Exception as error:  # whatever it is belongs to the caller
             hand_over(error)
@@ -71,6 +69,19 @@ def read_ahead(
     finally:
         stopped.set()
         reader.join()
+
+
+def read_finite(stack: ImageStack, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b d d"]:
+    """Read images and make sure that every pixel is a finite number.
+
+    Raises
+    ------
+    InputError
+        As :func:`read_ahead`.
+    """
+    images = stack.read(rows)
+    _require_finite(images, rows)
+    return images
 
 
 def _require_finite(images: Float[np.ndarray, "b d d"], rows: Int[np.ndarray, " b"]) -> None:

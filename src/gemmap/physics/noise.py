@@ -7,11 +7,12 @@ from gemmap._types import Curve, Float
 from gemmap.errors import InputError
 from gemmap.geometry.grids import radius_px, shell_index
 
-#: No shell may be called cleaner than this fraction of the image's own power, in the shell and on average over the image:
-#: without noise, weights would be infinite, or grow by orders of magnitude from shell to shell.
+#: No shell may be called cleaner than this fraction of the image's own power, in the shell and on average over the
+#: image: without noise, weights would be infinite, or grow by orders of magnitude from shell to shell.
 RELATIVE_FLOOR = 1e-3
 #: Width in pixels of the soft edge between particle and background: a hard edge leaks low frequencies into high shells.
 EDGE_PX = 4.0
+_CHUNK = 32
 
 
 def background_window(box_px: int, radius: float) -> Float[np.ndarray, "d d"]:
@@ -45,14 +46,17 @@ def noise_spectrum(images: Float[np.ndarray, "n d d"], radius: float) -> Curve:
     weight[:, 0] = 1.0
     if d % 2 == 0:
         weight[:, -1] = 1.0
-    x = np.asarray(images, np.float64)
-    level = (x * window).sum(axis=(1, 2), keepdims=True) / window.sum()
-    background = np.abs(scipy.fft.rfft2((x - level) * window)) ** 2
-    whole = np.abs(scipy.fft.rfft2(x - level)) ** 2
+    background, whole = (np.zeros((d, d // 2 + 1)) for _ in range(2))
+    for start in range(0, n, _CHUNK):
+        x = np.asarray(images[start : start + _CHUNK], np.float64)
+        x = x - (x * window).sum(axis=(1, 2), keepdims=True) / window.sum()
+        for power, part in ((background, x * window), (whole, x)):
+            transform = scipy.fft.rfft2(part)
+            power += (transform.real**2 + transform.imag**2).sum(axis=0) / n
     count = np.maximum(np.bincount(shell.ravel(), weight.ravel(), minlength=d)[:d], 1.0)
 
-    def per_shell(power: Float[np.ndarray, "n d h"]) -> Curve:
-        return np.asarray(np.bincount(shell.ravel(), (weight * power.mean(axis=0)).ravel(), minlength=d)[:d] / count)
+    def per_shell(power: Float[np.ndarray, "d h"]) -> Curve:
+        return np.asarray(np.bincount(shell.ravel(), (weight * power).ravel(), minlength=d)[:d] / count)
 
     noise = per_shell(background) * d**2 / (window**2).sum()
     total = per_shell(whole)
