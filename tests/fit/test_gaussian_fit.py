@@ -57,9 +57,16 @@ def test_the_loss_falls_and_the_map_improves(equations, start):
 
 
 def test_the_state_belongs_together(equations, start):
-    last = fit_gaussians(equations, start, 0.5, 3, always)
-    assert torch.equal(last.volume, last.parameters.voxelize(SIZE))
-    assert last.loss == pytest.approx(equations.gradient(last.volume)[1], rel=1e-6)
+    """Every state is a value of its own: later steps do not change what was seen, and kept, before."""
+    seen = []
+    last = fit_gaussians(equations, start, 0.5, 3, lambda step: seen.append(step) is None)
+    assert seen[-1] is last
+    for state in seen:
+        assert torch.equal(state.volume, state.parameters.voxelize(SIZE))
+        assert state.loss == pytest.approx(equations.gradient(state.volume)[1], rel=1e-6)
+    none = fit_gaussians(equations, start, 0.5, 0, always)
+    assert torch.equal(none.parameters.centres, start.centres)
+    assert none.parameters.centres.data_ptr() != start.centres.data_ptr()
 
 
 def test_the_first_step_goes_against_the_gradient(equations):
@@ -138,12 +145,14 @@ def test_a_higher_price_of_mass_leaves_less_mass(equations, start):
 
 
 def test_gaussians_stay_wide_enough_for_the_grid(equations, start):
-    """Noise alone, and many steps: no width leaves the range in which the voxels sample a Gaussian."""
-    noise = replace(equations, data=torch.randn((SIZE,) * 3, generator=torch.Generator().manual_seed(0)))
-    last = fit_gaussians(noise, start, 0.0, 40, always).parameters
-    scales = last.log_scales.exp()
-    assert float(scales.min()) > 0.3
-    assert float(scales.max()) < 5.0
+    """Noise alone, a narrow or wide start, many steps: no width leaves the range in which voxels sample a Gaussian."""
+    noise = replace(equations, data=3.0 * torch.randn((SIZE,) * 3, generator=torch.Generator().manual_seed(0)))
+    for width in (0.4, 3.9):
+        begin = replace(start, log_scales=torch.full_like(start.log_scales, float(np.log(width))))
+        last = fit_gaussians(noise, begin, 0.0, 30, always).parameters
+        scales = last.log_scales.exp()
+        assert float(scales.min()) > 0.3
+        assert float(scales.max()) < 5.0
     torch.testing.assert_close(last.quaternions.norm(dim=1), torch.ones(len(last)))
 
 

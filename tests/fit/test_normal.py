@@ -76,6 +76,7 @@ def test_the_mean_of_the_images_is_a_constant_of_the_volume():
 
 
 def test_the_kernel_is_symmetric_and_not_negative(equations):
+    assert float(equations.kernel.min()) >= 0
     rng = np.random.default_rng(2)
     for _ in range(10):
         a, b = (torch.from_numpy(rng.normal(size=(SIZE,) * 3).astype(np.float32)) for _ in range(2))

@@ -17,9 +17,9 @@ from gemmap.geometry.grids import frequencies
 #: noise of the numerator is this times the weight, on average over a shell.
 NOISE_PER_WEIGHT = 8.0 / 27.0
 #: The excess of a shell counts as far as it exceeds this many standard deviations of the noise's own power.
-SIGNIFICANCE = 1.0
+SIGNIFICANCE = 1.5
 #: Shells over which numerator and denominator of tau^2 are averaged on both sides.
-SMOOTHING_SHELLS = 1
+SMOOTHING_SHELLS = 3
 
 
 def error_variance(trial: Volume, seen: Aggregate, held_out: Aggregate) -> Curve:

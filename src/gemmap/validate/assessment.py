@@ -75,14 +75,20 @@ def assess(
     InputError
         If the maps and the mask are not finite cubes of one size.
     """
+    box_px = len(half_maps[0])
     cross = cross_fsc(*half_maps, *backprojections, mask)
     maps = half_map_fsc(*half_maps, mask, seed, workers)
     baseline = half_map_fsc(*backprojections, mask, seed, workers)
 
     def read_off(curve: Curve, threshold: float, estimator: str, mask: str) -> Resolution:
-        return resolution_at(curve, threshold, len(half_maps[0]), pixel_size_a, estimator, mask)
+        return resolution_at(curve, threshold, box_px, pixel_size_a, estimator, mask)
 
-    resolutions = {"map": read_off(cross.full, TRUTH_THRESHOLD, "cross-FSC", mask_name)}
+    # Averaged over shells, a fraction of a shell means something; half-map curves are read as RELION reads them.
+    resolutions = {
+        "map": resolution_at(
+            cross.full, TRUTH_THRESHOLD, box_px, pixel_size_a, "cross-FSC", mask_name, interpolate=True
+        )
+    }
     for name, of in (("half_maps", maps), ("backprojection", baseline)):
         resolutions[f"{name}_masked"] = read_off(of.corrected, HALF_MAP_THRESHOLD, "half-map FSC", mask_name)
         resolutions[f"{name}_unmasked"] = read_off(of.unmasked, HALF_MAP_THRESHOLD, "half-map FSC", "no mask")
