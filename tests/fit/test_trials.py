@@ -39,7 +39,7 @@ def test_the_trial_is_a_map_of_the_seen_particles():
 
 
 def test_held_out_particles_decide_but_are_not_fitted():
-    """Other held-out particles may choose other settings; with the same choice, the trial map is bit for bit the same."""
+    """Other held-out particles may choose other settings; with the same choice, the trial map is the same."""
     seen, held_out = sets()
     _, others = sets(seed=5)
     first, second = decide(seen, held_out, max_steps=1), decide(seen, others, max_steps=1)

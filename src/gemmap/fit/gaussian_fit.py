@@ -14,7 +14,7 @@ from gemmap.fit.normal import NormalEquations
 from gemmap.fit.parameters import Parameters, clone
 
 #: Steps of Adam per parameter: centres in voxels, log scales, quaternions, log masses.
-RATES = (0.04, 0.02, 0.02, 0.02)
+RATES = (0.03, 0.01, 0.01, 0.01)
 BETAS = (0.9, 0.99)
 #: Added to Adam's denominator, relative to its mean: Gaussians in noise-free corners must not move at full rate.
 RELATIVE_EPSILON = 0.3

@@ -4,19 +4,23 @@ import time
 
 import torch
 
-from gemmap._types import Volume
+from gemmap._types import Curve, Volume
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.backprojection import back_projection
 from gemmap.fit.config import FitConfig
 from gemmap.fit.gaussian_fit import Step, fit_gaussians
+from gemmap.fit.held_out import HeldOutScore
 from gemmap.fit.init import from_voxels
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.records import FitResult, StepRecord
-from gemmap.fit.region import Region, to_box
+from gemmap.fit.region import Region, to_box, to_cube
 from gemmap.fit.residual import add_residual, error_variance
 from gemmap.fit.trials import Choice, mass_price
 from gemmap.fit.voxels import blur, fit_voxels
+
+#: Factors on the variance of the residual that are tried; the first is none at all.
+RESIDUAL_STRENGTHS = (0.0, 0.3, 1.0)
 
 
 def fit(
@@ -56,9 +60,10 @@ def fit(
     unit = equations.unit
     del equations, u, last
     variance = error_variance(choice.trial, seen, held_out)
+    strength = _residual_strength(choice.trial, seen, held_out, variance, region)
     envelope = region.envelope(gaussian_map, aggregate.pixel_size_a)
     result = FitResult(
-        map=add_residual(gaussian_map, aggregate, variance, envelope),
+        map=add_residual(gaussian_map, aggregate, strength * variance, envelope) if strength else gaussian_map,
         backprojection=back_projection(aggregate),
         voxels=voxel_map,
         gaussians=gaussians,
@@ -75,6 +80,25 @@ def fit(
             "n_gaussians_allowed": count,
             "envelope_fraction": float(envelope.mean()),
             "grey_value_unit": unit,
+            "residual_strength": strength,
         },
     )
     return result, gaussian_map
+
+
+def _residual_strength(trial: Volume, seen: Aggregate, held_out: Aggregate, variance: Curve, region: Region) -> float:
+    """Factor on the variance with which the residual of the trial's own particles improves it most on held-out ones.
+
+    The error of a fit is in part noise that it followed. That part adds to the variance, but adding its residual back
+    would only undo the fit; so the residual has to show that it helps.
+    """
+    cpu = torch.device("cpu")
+    envelope = region.envelope(trial, seen.pixel_size_a)
+    maps = [to_cube(back_projection(a), region.size, cpu) for a in (seen, held_out)]
+    score = HeldOutScore(maps[0], maps[1], to_cube(envelope, region.size, cpu))
+
+    def value(strength: float) -> float:
+        candidate = add_residual(trial, seen, strength * variance, envelope) if strength else trial
+        return score(to_cube(candidate, region.size, cpu))
+
+    return max(RESIDUAL_STRENGTHS, key=value)

@@ -27,7 +27,7 @@ TRIED = (VoxelSettings(0.5, 0.5, 20), VoxelSettings(0.5, 1.0, 20), VoxelSettings
 QUICK = VoxelSettings(0.7, 0.5, 10)
 #: A trial stops when this many scored steps in a row brought nothing better; it may not choose fewer steps than the
 #: least, since it sees fewer particles than the fit it decides for.
-PATIENCE, LEAST_STEPS = 2, 4
+PATIENCE, LEAST_STEPS = 2, 2
 #: Images are called inverted when negative density scores this many times better than positive, and better than noise.
 INVERTED_MARGIN, LEAST_SCORE = 1.1, 0.05
 
