@@ -29,7 +29,7 @@ QUICK = VoxelSettings(0.7, 0.5, 10)
 #: least, since it sees fewer particles than the fit it decides for.
 PATIENCE, LEAST_STEPS = 2, 2
 #: Images are called inverted when negative density scores this many times better than positive, and better than noise.
-INVERTED_MARGIN, LEAST_SCORE = 1.1, 0.05
+INVERTED_MARGIN, LEAST_SCORE = 1.1, 0.08
 
 
 @dataclass(frozen=True, eq=False)
