@@ -13,9 +13,6 @@ from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.backprojection import to_fourier_space, to_real_space
 from gemmap.geometry.grids import frequencies
 
-#: Mean of w^2 over mean of w for trilinear weights at random offsets, (2/3)^3: with data whitened to unit variance, the
-#: noise of the numerator is this times the weight, on average over a shell.
-NOISE_PER_WEIGHT = 8.0 / 27.0
 #: The excess of a shell counts as far as it exceeds this many standard deviations of the noise's own power.
 SIGNIFICANCE = 1.5
 #: Shells over which numerator and denominator of tau^2 are averaged on both sides.
@@ -31,11 +28,11 @@ def error_variance(trial: Volume, seen: Aggregate, held_out: Aggregate) -> Curve
     weight = held_out.weight
     residual = held_out.numerator - weight * to_fourier_space(trial, held_out.grid_px)
     # Noise of N_b from the combination of both sets in which the signal cancels exactly. Where views are sparse it
-    # comes out too low, since the combination favours points that many slices share: the expected value is a bound.
+    # comes out some percent too low, since the combination favours points that many slices share.
     total = np.maximum(seen.weight + weight, np.float32(1e-30))
     contrast = (held_out.numerator * seen.weight - seen.numerator * weight) / total
     measured = _sum(np.abs(contrast) ** 2, shell) / np.maximum(_sum(weight * seen.weight / total, shell), 1e-30)
-    noise = np.maximum(measured, NOISE_PER_WEIGHT) * _sum(weight, shell)
+    noise = measured * _sum(weight, shell)
     # Neighbouring points of the oversampled grid are not independent: count those of the grid of the box.
     points = np.bincount(shell) * (held_out.box_px / held_out.grid_px) ** 3
     excess = _sum(np.abs(residual) ** 2, shell) - noise * (1.0 + SIGNIFICANCE / np.sqrt(np.maximum(points, 1.0)))

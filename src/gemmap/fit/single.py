@@ -19,8 +19,8 @@ from gemmap.fit.residual import add_residual, error_variance
 from gemmap.fit.trials import Choice, mass_price
 from gemmap.fit.voxels import blur, fit_voxels
 
-#: Factors on the variance of the residual that are tried; the first is none at all.
-RESIDUAL_STRENGTHS = (0.0, 0.3, 1.0)
+#: Factors on the variance of the residual that are tried, and whether inside the particle's envelope only.
+RESIDUALS = ((0.0, True), (0.3, True), (1.0, True), (1.0, False))
 
 
 def fit(
@@ -60,8 +60,8 @@ def fit(
     unit = equations.unit
     del equations, u, last
     variance = error_variance(choice.trial, seen, held_out)
-    strength = _residual_strength(choice.trial, seen, held_out, variance, region)
-    envelope = region.envelope(gaussian_map, aggregate.pixel_size_a)
+    strength, inside = _choose_residual(choice.trial, seen, held_out, variance, region)
+    envelope = region.envelope(gaussian_map, aggregate.pixel_size_a) if inside else region.window
     result = FitResult(
         map=add_residual(gaussian_map, aggregate, strength * variance, envelope) if strength else gaussian_map,
         backprojection=back_projection(aggregate),
@@ -86,19 +86,24 @@ def fit(
     return result, gaussian_map
 
 
-def _residual_strength(trial: Volume, seen: Aggregate, held_out: Aggregate, variance: Curve, region: Region) -> float:
-    """Factor on the variance with which the residual of the trial's own particles improves it most on held-out ones.
+def _choose_residual(
+    trial: Volume, seen: Aggregate, held_out: Aggregate, variance: Curve, region: Region
+) -> tuple[float, bool]:
+    """Factor on the variance, and whether to stay inside the particle's envelope, that predict held-out particles best.
 
     The error of a fit is in part noise that it followed. That part adds to the variance, but adding its residual back
-    would only undo the fit; so the residual has to show that it helps.
+    would only undo the fit; so the residual has to show that it helps. Outside the envelope it helps where neighbours
+    or membranes are.
     """
     cpu = torch.device("cpu")
     envelope = region.envelope(trial, seen.pixel_size_a)
     maps = [to_cube(back_projection(a), region.size, cpu) for a in (seen, held_out)]
-    score = HeldOutScore(maps[0], maps[1], to_cube(envelope, region.size, cpu))
+    score = HeldOutScore(maps[0], maps[1], region.on(cpu))
 
-    def value(strength: float) -> float:
-        candidate = add_residual(trial, seen, strength * variance, envelope) if strength else trial
+    def value(choice: tuple[float, bool]) -> float:
+        strength, inside = choice
+        where = envelope if inside else region.window
+        candidate = add_residual(trial, seen, strength * variance, where) if strength else trial
         return score(to_cube(candidate, region.size, cpu))
 
-    return max(RESIDUAL_STRENGTHS, key=value)
+    return max(RESIDUALS, key=value)
