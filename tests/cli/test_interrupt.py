@@ -1,4 +1,4 @@
-"""Ctrl-C: a real signal to a real process, an exit code of 130, and what was kept is said and is there."""
+"""Ctrl-C and SIGTERM: a real signal to a real process, an exit code of 130, and what was kept is said and is there."""
 
 import json
 import os
@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from gemmap.io.mrc import read_map
 
@@ -35,7 +37,8 @@ main()
 """
 
 
-def test_ctrl_c_keeps_what_is_there_and_says_so(simulated: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_keeps_what_is_there_and_says_so(simulated: Path, tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-c", SCRIPT, "reconstruct", simulated / "particles.star", "-o", tmp_path / "run"]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
@@ -44,7 +47,7 @@ def test_ctrl_c_keeps_what_is_there_and_says_so(simulated: Path, tmp_path: Path)
     assert process.stdout is not None
     while process.stdout.readline().strip() != "stored half1":
         assert process.poll() is None, process.communicate()[1]
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert re.fullmatch(

@@ -98,3 +98,13 @@ def shell_correlation(map1: np.ndarray, map2: np.ndarray) -> np.ndarray:
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
     """Correlation of all voxels."""
     return float(np.corrcoef(np.ravel(a), np.ravel(b))[0, 1])
+
+
+def shell_mean_weight(aggregate: Aggregate) -> np.ndarray:
+    """Mean of W over the shells of the box, 0 .. D//2, per sample of the oversampled grid."""
+    m, d = aggregate.grid_px, aggregate.box_px
+    k = np.fft.fftfreq(m, 1 / m) * d / m
+    kx = np.arange(m // 2 + 1) * d / m
+    shell = np.rint(np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + kx**2)).astype(int).ravel()
+    total = np.bincount(shell, aggregate.weight.ravel(), minlength=d)
+    return (total / np.maximum(np.bincount(shell, minlength=d), 1))[: d // 2 + 1]

@@ -8,7 +8,7 @@ from scipy.integrate import trapezoid
 from scipy.spatial.transform import Rotation
 
 from gemmap.errors import InputError
-from gemmap.fit.aggregate import Accumulator, Aggregate, apodisation, grid_size, shell_mean_weight
+from gemmap.fit.aggregate import Accumulator, apodisation, grid_size
 from gemmap.particles.table import OpticsGroup, ParticleTable
 from gemmap.physics.ctf import CtfParameters
 
@@ -136,7 +136,6 @@ def test_no_particles():
     assert result.n_particles == 0
     assert not result.numerator.any()
     assert not result.weight.any()
-    assert not shell_mean_weight(result).any()
 
 
 def test_scale_group_and_sign_of_the_images_take_effect():
@@ -167,12 +166,3 @@ def test_apodisation_is_the_transform_of_the_triangle():
     x = np.arange(box) - box // 2
     expected = [trapezoid((1 - np.abs(t)) * np.cos(2 * np.pi * t * place / grid), t) for place in x]
     np.testing.assert_allclose(apodisation(box, grid), expected, atol=1e-9)
-
-
-def test_mean_weight_of_shells():
-    k = np.fft.fftfreq(24, 1 / 24) * D / 24
-    kx = np.arange(13) * D / 24
-    radius = np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + kx**2)
-    weight = np.floor(radius + 0.5).astype(np.float32)
-    curve = shell_mean_weight(Aggregate(np.zeros((24, 24, 13), np.complex64), weight, D, PIXEL_SIZE_A, 1))
-    np.testing.assert_allclose(curve, np.arange(D // 2 + 1))

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from fit_cases import PIXEL_SIZE_A, aggregate_of, particles, phantom, shell_correlation
+from fit_cases import PIXEL_SIZE_A, aggregate_of, particles, phantom, shell_correlation, shell_mean_weight
 
 from gemmap.errors import NumericsError
-from gemmap.fit.aggregate import Accumulator, grid_size, shell_mean_weight
+from gemmap.fit.aggregate import Accumulator, grid_size
 from gemmap.fit.backprojection import DAMPING, back_projection, to_fourier_space, to_real_space
 
 SHARP = phantom(9, 40, sigma=0.7)

@@ -92,3 +92,35 @@ def test_called_twice(size):
     first, second = (HeldOutScore(*volumes[:3])(volumes[3]) for _ in range(2))
     assert first == second
     assert all(torch.equal(a, b) for a, b in zip(volumes, copies, strict=True))
+
+
+def test_the_error_of_a_difference_is_what_noise_does_to_it():
+    """Against many held-out sets of nothing but noise, the scores of two maps differ with this standard deviation."""
+    a, b = noisy(0.3, 3), noisy(0.3, 4)
+    seen, weights = noisy(0.5, 1), score_of().weights
+    differences, said = [], []
+    for seed in range(60):
+        noise = np.random.default_rng(100 + seed).normal(size=TRUTH.shape).astype(np.float32)
+        score = HeldOutScore(seen, torch.from_numpy(noise), WINDOW)
+        score.weights = weights
+        first, second = score.measure(a), score.measure(b)
+        differences.append(first.value - second.value)
+        said.append(score.error(first, second))
+    assert np.std(differences) == pytest.approx(np.mean(said), rel=0.35)
+
+
+def test_the_error_knows_what_two_maps_share():
+    score = score_of()
+    a, near, far = (score.measure(v) for v in (noisy(0.3, 3), noisy(0.3, 3) + 0.1 * noisy(0.3, 4), noisy(0.3, 5)))
+    assert score.error(a, a) == pytest.approx(0.0, abs=1e-6)
+    assert 0 < score.error(a, near) < 0.5 * score.error(a, far)
+    assert score.error(a, far) == pytest.approx(score.error(far, a))
+
+
+def test_better_means_better_than_noise():
+    score = score_of()
+    good, same, bad = (score.measure(noisy(*case)) for case in ((0.0, 0), (0.02, 1), (3.0, 3)))
+    assert score.better(good, bad)
+    assert not score.better(bad, good)
+    assert not (score.better(good, same) and score.better(same, good))
+    assert not score.better(good, good)

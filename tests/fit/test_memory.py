@@ -10,7 +10,7 @@ from gemmap.fit.memory import MemoryPlan, available_memory_bytes, plan_memory, r
 
 
 def test_the_four_accumulators() -> None:
-    # A box of 64 has a grid of 96: 96 x 96 x 49 points of 12 bytes, for two halves in two sub-halves.
+    # A box of 64 has a grid of 96: 96 x 96 x 49 points of 12 bytes, for half 1 and the three parts of half 2.
     plan = plan_memory(64, 1000)
     assert plan.parts["aggregates"] == 4 * 12 * 96 * 96 * 49
     assert plan.total_bytes == sum(plan.parts.values())

@@ -9,8 +9,8 @@ from gemmap._types import Volume
 from gemmap.api.options import ReconstructionOptions
 from gemmap.errors import BackendError, InputError
 from gemmap.fit.config import FitConfig
-from gemmap.fit.half_maps import HELD_OUT_EVERY
 from gemmap.fit.memory import MemoryPlan, plan_memory, require_memory
+from gemmap.fit.split import LEAST_PARTICLES
 from gemmap.io.formats import read_particles
 from gemmap.io.mrc import read_map
 from gemmap.kernels import threads
@@ -216,9 +216,9 @@ def _check_frame(table: ParticleTable, stack: ImageStack, config: FitConfig) -> 
 def _require_enough(split: HalfSplit) -> None:
     """Refuse halves too small to be cut once more into particles to fit and particles to judge the fit by."""
     smallest = min(split.n_half1, split.n_half2)
-    if smallest < HELD_OUT_EVERY:
+    if smallest < LEAST_PARTICLES:
         raise InputError(
-            f"The smaller half-set has {smallest} particles; expected at least {HELD_OUT_EVERY}: give more particles."
+            f"The smaller half-set has {smallest} particles; expected at least {LEAST_PARTICLES}: give more particles."
         )
 
 

@@ -1,6 +1,6 @@
 """What a user sees when a command cannot go on: one sentence, and an exit code.
 
-0: done. 1: an error of ours, with its traceback. 2: something the user can change. 130: stopped with Ctrl-C.
+0: done. 1: an error of ours, with its traceback. 2: something the user can change. 130: stopped with Ctrl-C or SIGTERM.
 """
 
 import errno

@@ -1,5 +1,7 @@
 """The command ``gemmap``: one file a subcommand, and nothing numerical is imported before one runs."""
 
+import signal
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -36,6 +38,11 @@ def _common(
     """GEM: cryo-EM reconstruction with 3D Gaussians, half-maps and an honest resolution."""
 
 
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; SIGTERM, which batch systems send before they kill, ends it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, _interrupt)
     app()

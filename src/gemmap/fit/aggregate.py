@@ -11,9 +11,8 @@ from typing import Self
 import numpy as np
 import scipy.fft
 
-from gemmap._types import Complex, Curve, Float, Int
+from gemmap._types import Complex, Float, Int
 from gemmap.errors import InputError
-from gemmap.geometry.grids import frequencies
 from gemmap.kernels import slices
 from gemmap.particles.table import ParticleTable
 
@@ -110,14 +109,3 @@ class Accumulator:
 def apodisation(box_px: int, grid_px: int) -> Float[np.ndarray, " d"]:
     """One axis of the trilinear kernel's transform, sinc^2(x / M), at the pixels of the box."""
     return np.sinc((np.arange(box_px) - box_px // 2) / grid_px) ** 2
-
-
-def shell_mean_weight(aggregate: Aggregate) -> Curve:
-    """Mean of W over the shells of the box, 0 .. D//2 (per sample of the D-grid, not of the oversampled grid)."""
-    m, d = aggregate.grid_px, aggregate.box_px
-    k = frequencies(m) * (d / m)
-    square = (k**2)[:, None, None] + (k**2)[None, :, None] + ((np.arange(m // 2 + 1) * (d / m)) ** 2)[None, None, :]
-    shell = np.floor(np.sqrt(square) + 0.5).astype(np.int64)
-    total = np.bincount(shell.ravel(), aggregate.weight.ravel(), minlength=d)
-    count = np.bincount(shell.ravel(), minlength=d)
-    return np.asarray((total / np.maximum(count, 1))[: d // 2 + 1])

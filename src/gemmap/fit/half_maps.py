@@ -7,14 +7,17 @@ import numpy as np
 
 from gemmap._types import Curve, Float, Int, Volume
 from gemmap.fit.aggregate import Accumulator, Aggregate
+from gemmap.fit.choice import Choice, joint
 from gemmap.fit.config import FitConfig
 from gemmap.fit.diameter import estimate_diameter_px
 from gemmap.fit.init import default_count
 from gemmap.fit.progress import Progress, stage
-from gemmap.fit.records import Reconstruction
+from gemmap.fit.records import FitResult, Reconstruction
 from gemmap.fit.region import Region
+from gemmap.fit.residual import error_variance
 from gemmap.fit.single import fit
-from gemmap.fit.trials import Choice, choose
+from gemmap.fit.split import Split, places
+from gemmap.fit.trials import choose
 from gemmap.particles.batches import images_per_chunk, read_ahead, read_finite
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
@@ -26,8 +29,6 @@ NOISE_IMAGES = 500
 CHUNK_BYTES = 2**25
 #: Diameter in boxes where none can be measured.
 UNKNOWN_DIAMETER = 0.8
-#: Every fourth particle of a half is held out of the trial fits that choose settings.
-HELD_OUT_EVERY = 4
 
 
 def reconstruct_halves(
@@ -37,7 +38,7 @@ def reconstruct_halves(
     progress: Progress,
     mask: Volume | None = None,
 ) -> Reconstruction:
-    """Aggregate every half in one pass over the images, fit each half, then the sum of both.
+    """Aggregate and fit one half after the other, reading every image once, then fit the sum of both.
 
     ``table.half`` is 1 or 2 everywhere. The halves share the options and, if given, the mask; diameter, noise spectra,
     trial fits, stopping and seeds are each half's own. The last fit, of all particles, may use both halves' decisions.
@@ -56,39 +57,40 @@ def reconstruct_halves(
     lap("particle diameter")
     noise = {half: _noise(table, stack, rows[half], radius[half]) for half in (1, 2)}
     lap("noise spectra")
-    parts = _aggregate(table, stack, rows, {h: 1.0 / n for h, n in noise.items()}, progress)
-    lap("aggregate")
-    images_per_second = len(table) / max(seconds["aggregate"], 1e-9)
-    results = {}
-    halves: dict[int, Aggregate] = {}
-    gaussian_map: dict[int, Volume] = {}
+    results: dict[int, FitResult] = {}
     choices: dict[int, Choice] = {}
+    kept: dict[int, list[Aggregate]] = {}
+    trial: Volume | None = None
     for half in (1, 2):
         name = f"half{half}"
+        split = _aggregate(table, stack, rows[half], 1.0 / noise[half], half, progress)
+        lap("aggregate")
         region = Region.build(stack.box_px, radius[half], mask)
         count = config.n_gaussians or default_count(radius[half])
         seed = _seed(config.seed, half)
-        seen, held_out = parts.pop((half, 0)), parts.pop((half, 1))
-        choices[half] = choose(seen, held_out, region, config, count, seed, progress)
+        choices[half] = choose(split, region, config, count, seed, progress)
         lap(f"trials {name}")
-        halves[half] = seen + held_out
-        progress.aggregate(name, halves[half])
-        results[half], gaussian_map[half] = fit(
-            halves[half], choices[half], seen, held_out, region, config, count, seed, progress
-        )
-        del seen, held_out
+        # The final fit measures its error on half 2, which needs two sets of it.
+        kept[half] = [split.total()] if half == 1 else [split.seen, split.all_held_out()]
+        del split
+        total = sum(kept[half][1:], kept[half][0])
+        progress.aggregate(name, total)
+        settings, error = choices[half].settings, choices[half].error
+        results[half], gaussian_map = fit(total, settings, error, region, config, count, seed, progress)
+        trial = gaussian_map if trial is None else trial
+        del total
         progress.result(name, results[half])
         lap(f"fit {name}")
+    assert trial is not None
     largest = max(radius.values())
-    # The final fit decides by the halves: half 1's own map is a trial that has not seen half 2. Of the two choices the
-    # shorter fit is taken, since scores are noisy and too many steps cost more than too few.
-    shorter = min(choices.values(), key=lambda c: c.steps)
-    both = Choice(shorter.voxels, shorter.steps, gaussian_map[1], shorter.score)
+    # The final fit may decide by both halves. Half 1's Gaussians have not seen half 2, where their error is measured.
+    error = error_variance(trial, *kept[2])
+    total = sum(kept[2], kept[1][0])
+    kept.clear()
     full, _ = fit(
-        halves[1] + halves[2],
-        both,
-        halves[1],
-        halves[2],
+        total,
+        joint(choices[1], choices[2]),
+        error,
         Region.build(stack.box_px, largest, mask),
         config,
         config.n_gaussians or default_count(largest),
@@ -105,7 +107,7 @@ def reconstruct_halves(
         particle_diameter_a=2.0 * largest * table.pixel_size_a,
         noise_spectra=_named_spectra(table, noise),
         seconds=seconds,
-        images_per_second=images_per_second,
+        images_per_second=len(table) / max(seconds["aggregate"], 1e-9),
         details={f"particle_diameter_a_half{h}": 2.0 * r * table.pixel_size_a for h, r in radius.items()},
     )
 
@@ -156,27 +158,25 @@ def _noise(
 def _aggregate(
     table: ParticleTable,
     stack: ImageStack,
-    rows: Mapping[int, Int[np.ndarray, " n"]],
-    inverse_noise: Mapping[int, Float[np.ndarray, "g s"]],
+    rows: Int[np.ndarray, " n"],
+    inverse_noise: Float[np.ndarray, "g s"],
+    half: int,
     progress: Progress,
-) -> dict[tuple[int, int], Aggregate]:
-    """One pass: for each half the aggregates of the particles that trial fits see, (half, 0), and do not, (half, 1)."""
-    out: dict[tuple[int, int], Aggregate] = {}
+) -> Split:
+    """One pass over the images of a half."""
+    accumulators = [Accumulator(stack.box_px, table.pixel_size_a) for _ in range(3)]
+    place = np.full(len(table), -1)
+    place[rows] = places(len(rows))
     chunk = images_per_chunk(stack.box_px, CHUNK_BYTES)
-    with stage(progress, "reading and inserting particles", len(table), "particles"):
-        for half in (1, 2):
-            accumulators = [Accumulator(stack.box_px, table.pixel_size_a) for _ in (0, 1)]
-            place = np.full(len(table), -1)
-            place[rows[half]] = np.arange(len(rows[half])) % HELD_OUT_EVERY == HELD_OUT_EVERY - 1
-            for part, images in read_ahead(stack, rows[half], chunk):
-                for held_out, accumulator in enumerate(accumulators):
-                    mine = place[part] == held_out
-                    chosen = part[mine]
-                    accumulator.add(images[mine], table.select(chosen), inverse_noise[half], table.optics_group[chosen])
-                progress.advance(len(part))
-            for held_out, accumulator in enumerate(accumulators):
-                out[half, held_out] = accumulator.finish()
-    return out
+    with stage(progress, f"reading and inserting particles of half {half}", len(rows), "particles"):
+        for part, images in read_ahead(stack, rows, chunk):
+            for which, accumulator in enumerate(accumulators):
+                mine = place[part] == which
+                chosen = part[mine]
+                accumulator.add(images[mine], table.select(chosen), inverse_noise, table.optics_group[chosen])
+            progress.advance(len(part))
+    seen, first, second = (accumulator.finish() for accumulator in accumulators)
+    return Split(seen, (first, second))
 
 
 def _named_spectra(table: ParticleTable, noise: Mapping[int, Float[np.ndarray, "g s"]]) -> dict[str, Curve]:

@@ -10,7 +10,7 @@ from gemmap.particles.batches import images_per_chunk
 
 #: Interleaved real part, imaginary part and weight, float32.
 _ACCUMULATOR_BYTES = 12
-#: Two halves, each in two parts: one for trial fits, and one held out to judge them.
+#: While half 2 is tried: all of half 1, and half 2 in three parts, one seen by trial fits and two held out.
 _ACCUMULATORS = 4
 #: Chunks of images read ahead or in use, and the transforms and weighted slices of the one in use, in chunks.
 _CHUNKS = 8

@@ -7,6 +7,11 @@ With T the truth, <G1, BP2> = <G1, T> and <BP1, BP2> = <T, T> in expectation, sh
 
 estimates FSC(G1, T) whatever prior, start or regulariser the two fits share; the half-map FSC(G1, G2) does not. The
 mean of two such halves, or one fit to all particles, then has FSC(G, T) = r sqrt(2 / (1 + FSC(G1, G2))).
+
+Shell by shell r is noisy, since <BP1, BP2> is a small difference where the data end. FSC(G1, G2) is not, and what it
+claims too much, r^2 / FSC(G1, G2), changes slowly with resolution. So that factor alone is taken from the
+back-projections, over a wide range of shells, and the detail of the curve from the half-maps (a control variate;
+docs/decisions.md has the figures).
 """
 
 from dataclasses import dataclass
@@ -16,10 +21,11 @@ import numpy as np
 from gemmap._types import Curve, Volume
 from gemmap.validate.fsc import check_same_box, masked_transform, shell_cross, shell_power
 
-#: Shell s is averaged with s / SMOOTHING shells on both sides; and the agreement of the back-projections below which
-#: the ratio is noise.
-SMOOTHING = 6
-LEAST_AGREEMENT = 0.01
+#: Reach, in shells on both sides of shell s as a fraction of s, over which are averaged: the half-map FSC, the
+#: agreement of the back-projections, and the factor between them.
+HALF_MAP_REACH, AGREEMENT_REACH, FACTOR_REACH = 1 / 12, 1 / 6, 1 / 5
+#: Agreement of the back-projections below which nothing is known.
+LEAST_AGREEMENT = 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,34 +42,35 @@ class CrossFsc:
 
 
 def cross_fsc(half1: Volume, half2: Volume, backprojection1: Volume, backprojection2: Volume, mask: Volume) -> CrossFsc:
-    """Estimate FSC(map, truth) within a soft mask, from both pairs (G1, BP2) and (G2, BP1).
-
-    Powers and cross terms are averaged over neighbouring shells before dividing, since the estimate of the signal
-    power, <BP1, BP2>, is a small difference where the data end.
-    """
+    """Estimate FSC(map, truth) within a soft mask, from both pairs (G1, BP2) and (G2, BP1)."""
     check_same_box(half1, half2, mask)
     check_same_box(backprojection1, backprojection2, mask)
     g1, g2, b1, b2 = (masked_transform(v, mask) for v in (half1, half2, backprojection1, backprojection2))
-    signal = _smooth(shell_cross(b1, b2))
-    noisy = np.sqrt(_smooth(shell_power(b1)) * _smooth(shell_power(b2)))
-    cross = _smooth(0.5 * (shell_cross(g1, b2) + shell_cross(g2, b1)))
-    fitted = np.sqrt(_smooth(shell_power(g1)) * _smooth(shell_power(g2)))
-    agreement = np.divide(signal, noisy, out=np.zeros_like(signal), where=noisy > 0)
+    fitted = np.sqrt(shell_power(g1) * shell_power(g2))
+    noisy = np.sqrt(shell_power(b1) * shell_power(b2))
+    between = np.clip(_mean(_ratio(shell_cross(g1, g2), fitted), HALF_MAP_REACH), 0.0, 1.0)
+    agreement = _mean(_ratio(shell_cross(b1, b2), noisy), AGREEMENT_REACH)
+    cross = _ratio(0.5 * (shell_cross(g1, b2) + shell_cross(g2, b1)), np.sqrt(fitted * noisy))
+    # Were FSC(G1, G2) honest, cross would be this; least squares give the factor between them.
+    claimed = np.sqrt(between * np.maximum(agreement, 0.0))
+    factor = _ratio(_mean(cross * claimed, FACTOR_REACH), _mean(claimed**2, FACTOR_REACH))
     below = agreement < LEAST_AGREEMENT
     below[0] = False
     reliable = np.cumsum(below) == 0
-    scale = np.sqrt(np.maximum(signal, 0.0) * fitted)
-    half = np.divide(cross, scale, out=np.zeros_like(cross), where=reliable & (scale > 0))
-    between = np.divide(_smooth(shell_cross(g1, g2)), fitted, out=np.zeros_like(cross), where=fitted > 0)
-    half = np.clip(half, -1.0, 1.0)
-    full = np.clip(half * np.sqrt(2.0 / (1.0 + np.clip(between, 0.0, 1.0))), -1.0, 1.0)
+    half = np.clip(np.where(reliable, factor * np.sqrt(between), 0.0), -1.0, 1.0)
+    full = np.clip(half * np.sqrt(2.0 / (1.0 + between)), -1.0, 1.0)
     return CrossFsc(half, full, reliable)
 
 
-def _smooth(curve: Curve) -> Curve:
-    """Mean over neighbouring shells: as many as change resolution by the same factor everywhere."""
-    n = len(curve)
-    reach = np.minimum(np.arange(n) // SMOOTHING, n - 1 - np.arange(n))
-    running = np.concatenate([[0.0], np.cumsum(curve)])
-    low, high = np.arange(n) - reach, np.minimum(np.arange(n) + reach, n - 1)
-    return np.asarray((running[high + 1] - running[low]) / (high + 1 - low))
+def _ratio(numerator: Curve, denominator: Curve) -> Curve:
+    return np.asarray(np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0))
+
+
+def _mean(curve: Curve, reach: float) -> Curve:
+    """Mean over the shells (1 - reach) s to (1 + reach) s, every shell by its number of coefficients."""
+    n = np.arange(len(curve))
+    number = np.maximum(n, 1.0) ** 2
+    half_width = np.minimum((n * reach).astype(int), len(curve) - 1 - n)
+    totals = [np.concatenate([[0.0], np.cumsum(c)]) for c in (curve * number, number)]
+    summed, counted = (total[n + half_width + 1] - total[n - half_width] for total in totals)
+    return np.asarray(summed / counted)
