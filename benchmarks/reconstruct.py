@@ -1,18 +1,22 @@
 """Run ``gemmap reconstruct`` on every particle set and score its maps: accuracy, honesty, time and memory.
 
-Every run is a process of its own with default options; the same settings for all sets.
+Every run is a process of its own with default options; the same settings for all sets. Seed 0 is the set as it is, the
+others are further realisations of it (``realisations.py``). Runs of pure noise go to noise.csv, all others to
+gemmap.csv.
 """
 
 import argparse
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-from measure import update_table
+from measure import run_logged, update_table
 from peers import pixel_size_of, stars_of
+from realisations import realise
 from score import mean_fsc, resolution_a, truth_fsc
 from truth_maps import read_map
 
@@ -31,20 +35,33 @@ def run(star: Path, folder: Path, seed: int, threads: int | None) -> dict[str, o
     return record
 
 
-def relion_curve(star: Path, truth: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
-    """FSC to the truth of RELION's map of the same particles, if ``peers.py`` has made it."""
-    path = star.parent / f"relion_{star.stem}_all.mrc"
+def relion_curve(path: Path, truth: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
+    """FSC to the truth of RELION's map of the same particles, if it was made."""
     return truth_fsc(read_map(path), truth, mask) if path.exists() else None
 
 
-def score_run(star: Path, folder: Path, record: dict[str, object], seed: int) -> dict[str, object]:
+def score_noise(star: Path, folder: Path, seed: int) -> dict[str, object]:
+    """Largest half-map FSC from shell 8 up of a run on pure noise: the fit's and back-projection's, in two masks."""
+    row: dict[str, object] = {"set": star.parent.name, "star": star.stem, "seed": seed}
+    masks = {
+        "own_mask": read_map(folder / "mask.mrc"),
+        "truth_mask": read_map(star.parent.with_name("8zpm") / "mask.mrc"),
+    }
+    for what, name in (("gaussians", "run_half{}_class001_unfil.mrc"), ("backprojection", "backprojection_half{}.mrc")):
+        halves = [read_map(folder / name.format(half)) for half in (1, 2)]
+        for where, mask in masks.items():
+            row[f"{what}_{where}"] = float(truth_fsc(halves[0], halves[1], mask)[8:-1].max())
+    return row
+
+
+def score_run(star: Path, folder: Path, record: dict[str, object], seed: int, relion_map: Path) -> dict[str, object]:
     """Scores of one finished run against the truth, within the truth's mask."""
     name = star.parent.name
     truth, mask = read_map(star.parent / "truth.mrc"), read_map(star.parent / "mask.mrc")
     pixel = pixel_size_of(star)
     last = len(truth) // 2 - 1
     curves = {what: truth_fsc(read_map(folder / file), truth, mask) for what, file in MAPS.items()}
-    relion = relion_curve(star, truth, mask)
+    relion = relion_curve(relion_map, truth, mask)
     row: dict[str, object] = {"set": name, "star": star.stem, "seed": seed}
     for what, curve in curves.items():
         row[f"{what}_mean_fsc"] = mean_fsc(curve)
@@ -83,6 +100,24 @@ def table(path: Path) -> str:
     return "\n".join(lines)
 
 
+def benchmark(out: Path, star: Path, seed: int, threads: int | None, relion: bool) -> dict[str, object]:
+    """Run and score one realisation of one STAR file; add the row to its table. Maps of seeds above 0 are not kept."""
+    folder, draw = star.parent / f"gemmap_{star.stem}_{seed}", star.parent / "realisation"
+    source = star if seed == 0 else realise(star, seed, draw)
+    record = run(source, folder, seed, threads)
+    relion_map = star.parent / f"relion_{star.stem}_all.mrc" if seed == 0 else draw / "relion.mrc"
+    if seed and relion:
+        run_logged(draw / "relion.log", "relion_reconstruct", "--i", source, "--o", relion_map, "--ctf")
+    noise = "noise" in star.stem
+    row = score_noise(star, folder, seed) if noise else score_run(star, folder, record, seed, relion_map)
+    update_table(out / ("noise.csv" if noise else "gemmap.csv"), row, KEYS)
+    if seed:
+        shutil.rmtree(draw)
+        for path in folder.glob("*.mrc"):
+            path.unlink()
+    return row
+
+
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -90,16 +125,15 @@ def main() -> None:
     parser.add_argument("sets", nargs="*", help="names of sets, or set/star stem; default: all")
     parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--relion", action="store_true", help="run relion_reconstruct on further realisations too")
     arguments = parser.parse_args()
-    names = arguments.sets or sorted(p.parent.name for p in arguments.out.glob("*/truth.mrc"))
-    for name in names:
-        for star in stars_of(arguments.out, name):
-            for seed in range(arguments.seeds):
-                folder = star.parent / f"gemmap_{star.stem}_{seed}"
-                record = run(star, folder, seed, arguments.threads)
-                row = score_run(star, folder, record, seed)
-                update_table(arguments.out / "gemmap.csv", row, KEYS)
-                print(*(f"{k}={v:.4f}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()), flush=True)
+    names = arguments.sets or sorted({p.parent.name for p in arguments.out.glob("*/particles_*.json")})
+    for seed in range(arguments.seeds):
+        for star in (star for name in names for star in stars_of(arguments.out, name)):
+            if seed and star.stem.endswith("true_poses"):
+                continue
+            row = benchmark(arguments.out, star, seed, arguments.threads, arguments.relion)
+            print(*(f"{k}={v:.4f}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()), flush=True)
     print(table(arguments.out / "gemmap.csv"))
 
 
