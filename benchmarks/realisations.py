@@ -15,7 +15,7 @@ def realise(star: Path, seed: int, folder: Path) -> Path:
     """Write stack and STAR file of realisation ``seed`` > 0 of the set in ``star`` to ``folder``; return the STAR file.
 
     Of a STAR file with the first n rows of its set, realisation k has the rows from k n on, cyclically. Poses, CTFs and
-    half-sets stay with the images; signal scale and noise level are those of the set.
+    half-sets stay with the images; signal scale (0 for a set of pure noise) and noise level are those of the set.
     """
     snr_stem = "_".join(star.stem.split("_")[:2])
     whole = star.with_name(f"{snr_stem}.star")
@@ -23,10 +23,12 @@ def realise(star: Path, seed: int, folder: Path) -> Path:
     chosen = (seed * count + np.arange(count)) % len(rows)
     scale = json.loads(whole.with_suffix(".json").read_text())["truth_scale_in_images"]
     rng = np.random.default_rng([seed, count, *star.stem.encode()])
-    clean = read_map(star.with_name("clean.mrcs"))
-    images = rng.standard_normal((count, *clean.shape[1:]), dtype=np.float32)
-    for image, row in zip(images, chosen, strict=True):
-        image += np.float32(scale) * clean[row]
+    box_px = read_map(star.with_name("truth.mrc")).shape[0]
+    images = rng.standard_normal((count, box_px, box_px), dtype=np.float32)
+    if scale:
+        clean = read_map(star.with_name("clean.mrcs"))
+        for image, row in zip(images, chosen, strict=True):
+            image += np.float32(scale) * clean[row]
     folder.mkdir(parents=True, exist_ok=True)
     stack = folder / "particles.mrcs"
     write_map(stack, images, pixel_size_of(star))

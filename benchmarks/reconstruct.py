@@ -123,12 +123,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path, help="folder made by make_sets.py")
     parser.add_argument("sets", nargs="*", help="names of sets, or set/star stem; default: all")
-    parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="realisations to run; 0 is the set itself")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--relion", action="store_true", help="run relion_reconstruct on further realisations too")
     arguments = parser.parse_args()
     names = arguments.sets or sorted({p.parent.name for p in arguments.out.glob("*/particles_*.json")})
-    for seed in range(arguments.seeds):
+    for seed in arguments.seeds:
         for star in (star for name in names for star in stars_of(arguments.out, name)):
             if seed and star.stem.endswith("true_poses"):
                 continue
