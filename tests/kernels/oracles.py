@@ -5,7 +5,8 @@ import numpy as np
 
 def rotation(q):
     """R(q / |q|) from wxyz by Rodrigues' formula."""
-    q = np.asarray(q, np.float64) / np.linalg.norm(q)
+    q = np.asarray(q, np.float64)
+    q = q / np.linalg.norm(q)
     x, y, z = q[1:]
     cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
     return np.eye(3) + 2 * q[0] * cross + 2 * cross @ cross

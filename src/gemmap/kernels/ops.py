@@ -3,23 +3,18 @@
 Lengths are in voxels: a kernel knows no Å.
 """
 
-import math
 from typing import Any, TypeAlias
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gemmap.errors import NumericsError
 from gemmap.kernels import registry
+from gemmap.kernels.inputs import DEFAULT_CUT, arrays, check_gaussians
+from gemmap.kernels.projections import project, project_gather, rotation_tangents
 
-#: Radius of the support in standard deviations: 0.7 % of a Gaussian's mass lies beyond.
-DEFAULT_CUT = 3.5
-
-# Below this squared length a quaternion has no direction worth trusting.
-_MIN_LENGTH2 = 1e-20
+__all__ = ["DEFAULT_CUT", "project", "project_gather", "rotation_tangents", "voxelize", "voxelize_gather"]
 
 Gradients: TypeAlias = tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"], Float[Tensor, "n 4"], Float[Tensor, " n"]]
 
@@ -65,7 +60,7 @@ def voxelize(
     BackendError
         If the backend asked for cannot run here.
     """
-    _check(centres, scales, quaternions, masses, cut)
+    check_gaussians("voxelize", centres, scales, quaternions, masses, cut)
     if size < 1:
         raise ValueError(f"voxelize: size is {size}; expected at least 1 voxel")
     name = registry.choose("voxelize", centres.device, centres.dtype, backend)
@@ -87,7 +82,7 @@ def voxelize_gather(
     The adjoint of :func:`voxelize`, with the same parameters and errors. The support is held fixed: the step of height
     exp(-cut^2/2) at its boundary has no derivative.
     """
-    _check(centres, scales, quaternions, masses, cut)
+    check_gaussians("voxelize", centres, scales, quaternions, masses, cut)
     shape = tuple(grad_volume.shape)
     if len(shape) != 3 or len(set(shape)) != 1:
         raise ValueError(f"voxelize_gather: grad_volume has shape {shape}; expected a cube (size, size, size)")
@@ -118,7 +113,7 @@ class _Voxelize(torch.autograd.Function):
         function = registry.load("voxelize", backend)
         if backend != "numba":
             return function(centres, scales, quaternions, masses, size, cut)  # type: ignore[no-any-return]
-        return torch.from_numpy(function(*_arrays(centres, scales, quaternions, masses), size, cut))
+        return torch.from_numpy(function(*arrays(centres, scales, quaternions, masses), size, cut))
 
     @staticmethod
     @once_differentiable
@@ -139,49 +134,5 @@ def _gather(
     function = registry.load("voxelize_gather", backend)
     if backend != "numba":
         return function(grad_volume, centres, scales, quaternions, masses, cut)  # type: ignore[no-any-return]
-    g = function(*_arrays(grad_volume, centres, scales, quaternions, masses), cut)
+    g = function(*arrays(grad_volume, centres, scales, quaternions, masses), cut)
     return torch.from_numpy(g[0]), torch.from_numpy(g[1]), torch.from_numpy(g[2]), torch.from_numpy(g[3])
-
-
-def _arrays(*tensors: Tensor) -> list[Any]:
-    """Numpy views; copies only where a tensor is not contiguous."""
-    return [t.detach().contiguous().numpy() for t in tensors]
-
-
-def _check(centres: Tensor, scales: Tensor, quaternions: Tensor, masses: Tensor, cut: float) -> None:
-    n = masses.numel()
-    expected = {"centres": (n, 3), "scales": (n, 3), "quaternions": (n, 4), "masses": (n,)}
-    for (name, shape), tensor in zip(expected.items(), (centres, scales, quaternions, masses), strict=True):
-        if tuple(tensor.shape) != shape:
-            raise ValueError(f"voxelize: {name} has shape {tuple(tensor.shape)}; expected {shape} for {n} masses")
-        same = tensor.dtype == masses.dtype and tensor.device == masses.device
-        if not same or tensor.dtype not in (torch.float32, torch.float64):
-            raise ValueError(
-                f"voxelize: {name} is {tensor.dtype} on {tensor.device}; expected float32 or float64, and "
-                f"the same for all (masses: {masses.dtype} on {masses.device})"
-            )
-    if not (math.isfinite(cut) and cut > 0):
-        raise ValueError(f"voxelize: cut is {cut}; expected a positive number of standard deviations")
-    _check_values(*(t.detach().cpu().numpy() for t in (centres, scales, quaternions, masses)))
-
-
-def _check_values(centres: np.ndarray, scales: np.ndarray, quaternions: np.ndarray, masses: np.ndarray) -> None:
-    """In numpy: a thread team of torch for so little work waits long for its members on a busy machine."""
-    lengths2 = np.einsum("ni,ni->n", quaternions, quaternions)
-    if (
-        np.isfinite(centres).all()
-        and np.isfinite(masses).all()
-        and np.isfinite(lengths2).all()
-        and (lengths2 > _MIN_LENGTH2).all()
-        and np.isfinite(scales).all()
-        and (scales > 0).all()
-    ):
-        return
-    fine = np.isfinite(centres).all(1) & np.isfinite(masses) & np.isfinite(lengths2) & (lengths2 > _MIN_LENGTH2)
-    fine &= np.isfinite(scales).all(1) & (scales > 0).all(1)
-    row = int(np.argmin(fine))
-    raise NumericsError(
-        f"voxelize: {int((~fine).sum())} of {len(fine)} Gaussians have a value that is not finite, a scale that is not "
-        f"positive or a zero quaternion; the first is number {row}: centre {centres[row].tolist()}, scales "
-        f"{scales[row].tolist()}, quaternion {quaternions[row].tolist()}, mass {float(masses[row])}."
-    )

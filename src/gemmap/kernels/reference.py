@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gemmap.gaussians import covariance
 
-# Voxels of all windows of one chunk: some hundred MB with their temporaries in float32.
+# Voxels, or pixels, of all windows of one chunk: some hundred MB with their temporaries in float32.
 _VOXELS_PER_CHUNK = 2_000_000
 
 
@@ -30,7 +30,7 @@ def voxelize(
     On a GPU the order of additions, and with it the last bit, is not fixed.
     """
     volume = centres.new_zeros(size**3)
-    for rows, voxels, inside in _windows(centres, scales, quaternions, size, cut):
+    for rows, voxels, inside in windows(centres, _half_widths(scales, quaternions, cut), size):
         _, kernel = _evaluate(centres[rows], scales[rows], quaternions[rows], voxels, inside, size, cut)
         volume = volume.index_add(0, _flat(voxels, size).flatten(), (masses[rows, None] * kernel).flatten())
     return volume.reshape(size, size, size)
@@ -52,7 +52,7 @@ def voxelize_gather(
     size = len(grad_volume)
     out = tuple(torch.zeros_like(a) for a in (centres, scales, quaternions, masses))
     g_centres, g_scales, g_quaternions, g_masses = out
-    for rows, voxels, inside in _windows(centres, scales, quaternions, size, cut):
+    for rows, voxels, inside in windows(centres, _half_widths(scales, quaternions, cut), size):
         d, kernel = _evaluate(centres[rows], scales[rows], quaternions[rows], voxels, inside, size, cut)
         weight = kernel * grad_volume.flatten()[_flat(voxels, size)]
         m0 = weight.sum(1)
@@ -68,14 +68,15 @@ def voxelize_gather(
 
 
 @torch.no_grad()
-def _windows(
-    centres: Tensor, scales: Tensor, quaternions: Tensor, size: int, cut: float
-) -> Iterator[tuple[Int[Tensor, " m"], Int[Tensor, "m v 3"], Bool[Tensor, "m v"]]]:
-    """Yield rows, the voxels (xyz indices) of cubic windows around their supports, and which of these lie in the box.
+def windows(
+    centres: Float[Tensor, "n axes"], half_widths: Float[Tensor, "n axes"], size: int
+) -> Iterator[tuple[Int[Tensor, " m"], Int[Tensor, "m v axes"], Bool[Tensor, "m v"]]]:
+    """Yield rows, the grid points (indices, x first) of windows around their supports, and which lie in the grid.
 
-    Windows of one chunk have one width, so the rows come in order of width. Gaussians outside the box do not come.
+    Centres are in pixels from index size//2. A window is a cube, or a square in the plane. Windows of one chunk have
+    one width, so the rows come in order of width. Gaussians outside the grid do not come.
     """
-    half_widths = cut * covariance.covariances(scales, quaternions).diagonal(dim1=-2, dim2=-1).sqrt()
+    axes = centres.shape[1]
     first = (centres + size // 2 - half_widths).ceil().clamp(0, size).long()
     last = (centres + size // 2 + half_widths).floor().clamp(-1, size - 1).long()
     extents = last - first + 1
@@ -86,14 +87,19 @@ def _windows(
     begin = 0
     while begin < len(order):
         end = begin + 1
-        while end < len(order) and (end + 1 - begin) * sorted_widths[end] ** 3 <= _VOXELS_PER_CHUNK:
+        while end < len(order) and (end + 1 - begin) * sorted_widths[end] ** axes <= _VOXELS_PER_CHUNK:
             end += 1
         rows = order[begin:end]
         steps = torch.arange(sorted_widths[end - 1], device=centres.device)
-        voxels = first[rows, None] + torch.cartesian_prod(steps, steps, steps).reshape(1, -1, 3)
-        inside = (voxels < size).all(2)
-        yield rows, voxels.clamp(max=size - 1), inside
+        points = first[rows, None] + torch.cartesian_prod(*[steps] * axes).reshape(1, -1, axes)
+        inside = (points < size).all(2)
+        yield rows, points.clamp(max=size - 1), inside
         begin = end
+
+
+def _half_widths(scales: Tensor, quaternions: Tensor, cut: float) -> Float[Tensor, "n 3"]:
+    """Extent of the support along each axis of the map."""
+    return cut * covariance.covariances(scales, quaternions).diagonal(dim1=-2, dim2=-1).sqrt()
 
 
 def _evaluate(

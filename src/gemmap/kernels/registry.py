@@ -18,6 +18,8 @@ LOCK = threading.Lock()
 KERNELS: dict[str, dict[str, str]] = {
     "voxelize": {"reference": "gemmap.kernels.reference", "numba": "gemmap.kernels.cpu_voxelize"},
     "voxelize_gather": {"reference": "gemmap.kernels.reference", "numba": "gemmap.kernels.cpu_voxelize"},
+    "project": {"reference": "gemmap.kernels.reference_project", "numba": "gemmap.kernels.cpu_project"},
+    "project_gather": {"reference": "gemmap.kernels.reference_project", "numba": "gemmap.kernels.cpu_project"},
     "prepare_slices": {"reference": "gemmap.kernels.reference_insert", "numba": "gemmap.kernels.cpu_insert"},
     "insert_slices": {"reference": "gemmap.kernels.reference_insert", "numba": "gemmap.kernels.cpu_insert"},
     "complete_plane": {"reference": "gemmap.kernels.reference_insert", "numba": "gemmap.kernels.cpu_insert"},

@@ -1,0 +1,71 @@
+"""What the ops on Gaussians share: the default support, the checks of the 11 parameters, and views for numba."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gemmap.errors import NumericsError
+
+#: Radius of the support in standard deviations. Beyond lie 0.7 % of a Gaussian's mass in a map, 0.2 % in an image.
+DEFAULT_CUT = 3.5
+
+# Below this squared length a quaternion has no direction worth trusting.
+_MIN_LENGTH2 = 1e-20
+
+
+def arrays(*tensors: Tensor) -> list[Any]:
+    """Numpy views; copies only where a tensor is not contiguous."""
+    return [t.detach().contiguous().numpy() for t in tensors]
+
+
+def check_gaussians(op: str, centres: Tensor, scales: Tensor, quaternions: Tensor, masses: Tensor, cut: float) -> None:
+    """Check shapes, dtypes and values of the parameters; ``op`` begins the message.
+
+    Raises
+    ------
+    ValueError
+        If a shape, dtype or device does not fit, or cut is not positive.
+    NumericsError
+        If a value is not finite, a scale is not positive, or a quaternion is zero.
+    """
+    n = masses.numel()
+    expected = {"centres": (n, 3), "scales": (n, 3), "quaternions": (n, 4), "masses": (n,)}
+    for (name, shape), tensor in zip(expected.items(), (centres, scales, quaternions, masses), strict=True):
+        if tuple(tensor.shape) != shape:
+            raise ValueError(f"{op}: {name} has shape {tuple(tensor.shape)}; expected {shape} for {n} masses")
+        same = tensor.dtype == masses.dtype and tensor.device == masses.device
+        if not same or tensor.dtype not in (torch.float32, torch.float64):
+            raise ValueError(
+                f"{op}: {name} is {tensor.dtype} on {tensor.device}; expected float32 or float64, and "
+                f"the same for all (masses: {masses.dtype} on {masses.device})"
+            )
+    if not (math.isfinite(cut) and cut > 0):
+        raise ValueError(f"{op}: cut is {cut}; expected a positive number of standard deviations")
+    _check_values(op, *(t.detach().cpu().numpy() for t in (centres, scales, quaternions, masses)))
+
+
+def _check_values(
+    op: str, centres: np.ndarray, scales: np.ndarray, quaternions: np.ndarray, masses: np.ndarray
+) -> None:
+    """In numpy: a thread team of torch for so little work waits long for its members on a busy machine."""
+    lengths2 = np.einsum("ni,ni->n", quaternions, quaternions)
+    if (
+        np.isfinite(centres).all()
+        and np.isfinite(masses).all()
+        and np.isfinite(lengths2).all()
+        and (lengths2 > _MIN_LENGTH2).all()
+        and np.isfinite(scales).all()
+        and (scales > 0).all()
+    ):
+        return
+    fine = np.isfinite(centres).all(1) & np.isfinite(masses) & np.isfinite(lengths2) & (lengths2 > _MIN_LENGTH2)
+    fine &= np.isfinite(scales).all(1) & (scales > 0).all(1)
+    row = int(np.argmin(fine))
+    raise NumericsError(
+        f"{op}: {int((~fine).sum())} of {len(fine)} Gaussians have a value that is not finite, a scale that is not "
+        f"positive or a zero quaternion; the first is number {row}: centre {centres[row].tolist()}, scales "
+        f"{scales[row].tolist()}, quaternion {quaternions[row].tolist()}, mass {float(masses[row])}."
+    )
