@@ -1,11 +1,16 @@
-"""The start: Gaussians on the voxels that carry mass."""
+"""The start: Gaussians on the voxels that carry mass, or at random."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from fit_cases import phantom
+from fit_cases import aggregate_of, particles, phantom
 
-from gemmap.fit.init import default_count, from_voxels
+from gemmap.errors import NumericsError
+from gemmap.fit.init import at_random, default_count, from_voxels
+from gemmap.fit.normal import NormalEquations
+from gemmap.fit.parameters import Parameters
 from gemmap.fit.voxels import blur
 
 SIZE = 20
@@ -69,3 +74,42 @@ def test_the_seed_decides(sparse):
 def test_the_default_count_follows_the_volume():
     assert default_count(1.0) == default_count(2.0) >= 1
     assert default_count(80.0) / default_count(40.0) == pytest.approx(8.0, rel=0.01)
+
+
+@pytest.fixture(scope="module")
+def bright():
+    density = phantom(4, 20)
+    return NormalEquations.build(aggregate_of(*particles(density, 150, 24, noise=1.0)), 20, torch.device("cpu"))
+
+
+def test_random_gaussians_fill_the_sphere_evenly(bright):
+    start = at_random(bright, 7.0, 4000, seed=0)
+    radius = start.centres.norm(dim=1).numpy()
+    assert radius.max() <= 7.0
+    assert (radius < 7.0 * 0.5 ** (1 / 3)).mean() == pytest.approx(0.5, abs=0.03)
+    assert np.abs(start.centres.mean(dim=0).numpy()).max() < 0.2
+    assert len(start.log_masses.unique()) == 1
+    torch.testing.assert_close(start.quaternions[:, 0], torch.ones(4000))
+
+
+def test_their_mass_is_the_best_one(bright):
+    """The data term is lowest along the common mass where the start puts it."""
+    start = at_random(bright, 7.0, 300, seed=1)
+
+    def loss(log_factor):
+        moved = Parameters(*start.tensors()[:3], start.log_masses + log_factor)
+        return bright.gradient(moved.voxelize(bright.size))[1]
+
+    assert loss(0.0) < min(loss(-0.02), loss(0.02))
+
+
+def test_the_seed_decides_where_they_are(bright):
+    first, again, other = (at_random(bright, 7.0, 50, seed=s).centres for s in (0, 0, 1))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_dark_particles_have_no_random_start(bright):
+    dark = replace(bright, data=-bright.data)
+    with pytest.raises(NumericsError, match=r"mass -.*contrast is inverted; check poses, CTFs and --invert"):
+        at_random(dark, 7.0, 300, seed=0)

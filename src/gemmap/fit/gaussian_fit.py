@@ -10,14 +10,10 @@ from dataclasses import dataclass
 import torch
 
 from gemmap.errors import NumericsError
+from gemmap.fit.adam import Adam
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.parameters import Parameters, clone
 
-#: Steps of Adam per parameter: centres in voxels, log scales, quaternions, log masses.
-RATES = (0.03, 0.01, 0.01, 0.01)
-BETAS = (0.9, 0.99)
-#: Added to Adam's denominator, relative to its mean: Gaussians in noise-free corners must not move at full rate.
-RELATIVE_EPSILON = 0.3
 #: Bounds of the standard deviation in voxels. Below 0.35 a Gaussian falls between the voxels that sample it.
 MIN_SCALE_PX, MAX_SCALE_PX = 0.35, 4.0
 
@@ -50,8 +46,7 @@ def fit_gaussians(
     """
     low, high = torch.tensor([MIN_SCALE_PX, MAX_SCALE_PX]).log().tolist()
     now = clone(start)
-    first = [torch.zeros_like(t) for t in now.tensors()]
-    second = [torch.zeros_like(t) for t in now.tensors()]
+    adam = Adam.at_rest(now)
     for number in range(steps + 1):
         volume = now.voxelize(equations.size)
         gradient, loss = equations.gradient(volume)
@@ -62,13 +57,7 @@ def fit_gaussians(
             return state
         slopes = list(now.gather(gradient))
         slopes[3] = slopes[3] + penalty * now.log_masses.exp()
-        now = clone(now)
-        for value, slope, m, v, rate in zip(now.tensors(), slopes, first, second, RATES, strict=True):
-            m.mul_(BETAS[0]).add_(slope, alpha=1.0 - BETAS[0])
-            v.mul_(BETAS[1]).addcmul_(slope, slope, value=1.0 - BETAS[1])
-            scale = (v / (1.0 - BETAS[1] ** (number + 1))).sqrt()
-            scale = scale + RELATIVE_EPSILON * scale.mean() + 1e-12
-            value.addcdiv_(m, scale, value=-rate / (1.0 - BETAS[0] ** (number + 1)))
+        now = adam.step(now, slopes)
         now.log_scales.clamp_(low, high)
         now.quaternions.div_(now.quaternions.norm(dim=1, keepdim=True))
     return state

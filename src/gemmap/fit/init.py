@@ -1,4 +1,4 @@
-"""Gaussians from non-negative voxels: one per voxel that carries mass, so that the fit starts at the convex optimum."""
+"""Starts: one Gaussian per voxel that carries mass, at the convex optimum; or Gaussians at random, as in the paper."""
 
 import math
 
@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gemmap.errors import NumericsError
+from gemmap.fit.normal import NormalEquations
 from gemmap.fit.parameters import Parameters
 
 #: Mass that may be left out: the tail of nearly empty voxels would cost most of the Gaussians.
@@ -43,3 +45,34 @@ def from_voxels(u: Float[Tensor, "d d d"], blob_px: float, count: int, seed: int
     return Parameters(
         centres.contiguous(), torch.full((n, 3), math.log(blob_px), device=u.device), quaternions, masses.log()
     )
+
+
+def at_random(equations: NormalEquations, radius_px: float, count: int, seed: int) -> Parameters:
+    """``count`` equal round Gaussians drawn uniformly from the particle's sphere, as the paper starts.
+
+    Their standard deviation is half the spacing that fills the sphere; their mass is the one that explains the data
+    best, <b, V> / <V, KV> for one unit.
+
+    Raises
+    ------
+    NumericsError
+        If that mass is not positive: the contrast is inverted, or there is no signal.
+    """
+    device, dtype = equations.data.device, equations.data.dtype
+    generator = torch.Generator().manual_seed(seed)
+    direction = torch.randn((count, 3), generator=generator)
+    radius = radius_px * torch.rand((count, 1), generator=generator) ** (1.0 / 3.0)
+    centres = (direction / direction.norm(dim=1, keepdim=True) * radius).to(device, dtype)
+    spacing = (4.0 / 3.0 * math.pi * radius_px**3 / count) ** (1.0 / 3.0)
+    log_scales = torch.full((count, 3), math.log(max(0.5 * spacing, 0.5)), device=device, dtype=dtype)
+    quaternions = torch.zeros((count, 4), device=device, dtype=dtype)
+    quaternions[:, 0] = 1.0
+    unit = Parameters(centres, log_scales, quaternions, torch.zeros(count, device=device, dtype=dtype))
+    volume = unit.voxelize(equations.size)
+    mass = float((equations.data * volume).sum() / (equations.apply(volume) * volume).sum().clamp_min(1e-30))
+    if not mass > 0:
+        raise NumericsError(
+            f"Gaussians spread over the particle would need the mass {mass:.3g}: the images hold no signal there, or "
+            "their contrast is inverted; check poses, CTFs and --invert."
+        )
+    return Parameters(centres, log_scales, quaternions, unit.log_masses + math.log(mass))

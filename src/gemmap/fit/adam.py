@@ -1,0 +1,53 @@
+"""Adam on the parameters of Gaussians, with moments that follow when Gaussians are added or taken away.
+
+Kingma & Ba 2015 (arXiv 1412.6980), except for the term added to the denominator, which is relative to the mean of the
+tensor: Gaussians in noise-free corners must not move at full rate, and no result may depend on a unit.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from gemmap.fit.parameters import Parameters, clone
+
+#: Steps per parameter: centres in voxels, log scales, quaternions, log masses.
+RATES = (0.03, 0.01, 0.01, 0.01)
+BETAS = (0.9, 0.99)
+#: Added to the denominator, relative to its mean.
+RELATIVE_EPSILON = 0.3
+
+
+@dataclass
+class Adam:
+    """Moments of the four tensors of :class:`Parameters`, and the number of steps done."""
+
+    first: list[Tensor]
+    second: list[Tensor]
+    steps: int = 0
+
+    @classmethod
+    def at_rest(cls, parameters: Parameters) -> "Adam":
+        """Moments before the first step."""
+        first, second = ([torch.zeros_like(t) for t in parameters.tensors()] for _ in range(2))
+        return cls(first, second)
+
+    def step(self, parameters: Parameters, slopes: list[Tensor], factor: float = 1.0) -> Parameters:
+        """Return the parameters one step further downhill; ``factor`` multiplies all rates."""
+        self.steps += 1
+        moved = clone(parameters)
+        for value, slope, m, v, rate in zip(moved.tensors(), slopes, self.first, self.second, RATES, strict=True):
+            m.mul_(BETAS[0]).add_(slope, alpha=1.0 - BETAS[0])
+            v.mul_(BETAS[1]).addcmul_(slope, slope, value=1.0 - BETAS[1])
+            scale = (v / (1.0 - BETAS[1] ** self.steps)).sqrt()
+            scale = scale + RELATIVE_EPSILON * scale.mean() + 1e-12
+            value.addcdiv_(m, scale, value=-factor * rate / (1.0 - BETAS[0] ** self.steps))
+        return moved
+
+    def follow(self, source: Int[Tensor, " n"], is_new: Bool[Tensor, " n"]) -> None:
+        """Make Gaussian i carry on with the moments of Gaussian ``source[i]``, or from rest where ``is_new``."""
+        keep = (~is_new).to(self.first[0].dtype)
+        for moments in (self.first, self.second):
+            for place, old in enumerate(moments):
+                moments[place] = old[source] * keep.reshape(-1, *([1] * (old.ndim - 1)))
