@@ -9,7 +9,7 @@ from gemmap._types import Curve, Float, Int, Volume
 from gemmap.fit.aggregate import Accumulator, Aggregate
 from gemmap.fit.choice import Choice, joint
 from gemmap.fit.config import FitConfig
-from gemmap.fit.diameter import estimate_diameter_px
+from gemmap.fit.extent import find_extent
 from gemmap.fit.init import default_count
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.records import FitResult, Reconstruction
@@ -27,8 +27,6 @@ from gemmap.physics.noise import noise_spectrum
 NOISE_IMAGES = 500
 #: Images read at a time, in bytes; four such chunks are in memory.
 CHUNK_BYTES = 2**25
-#: Diameter in boxes where none can be measured.
-UNKNOWN_DIAMETER = 0.8
 
 
 def reconstruct_halves(
@@ -53,9 +51,9 @@ def reconstruct_halves(
         clock = now
 
     rows = {half: np.flatnonzero(table.half == half) for half in (1, 2)}
-    radius = {half: _radius_px(table, stack, rows[half], half, config, progress) for half in (1, 2)}
+    extent = {half: find_extent(table, stack, rows[half], half, config, progress) for half in (1, 2)}
     lap("particle diameter")
-    noise = {half: _noise(table, stack, rows[half], radius[half]) for half in (1, 2)}
+    noise = {half: _noise(table, stack, rows[half], extent[half].radius_px) for half in (1, 2)}
     lap("noise spectra")
     results: dict[int, FitResult] = {}
     choices: dict[int, Choice] = {}
@@ -65,8 +63,8 @@ def reconstruct_halves(
         name = f"half{half}"
         split = _aggregate(table, stack, rows[half], 1.0 / noise[half], half, progress)
         lap("aggregate")
-        region = Region.build(stack.box_px, radius[half], mask)
-        count = config.n_gaussians or default_count(radius[half])
+        region = Region.build(stack.box_px, extent[half].radius_px, mask, extent[half].edge_px)
+        count = config.n_gaussians or default_count(extent[half].radius_px)
         seed = _seed(config.seed, half)
         choices[half] = choose(split, region, config, count, seed, progress)
         lap(f"trials {name}")
@@ -82,7 +80,7 @@ def reconstruct_halves(
         progress.result(name, results[half])
         lap(f"fit {name}")
     assert trial is not None
-    largest = max(radius.values())
+    largest = max(extent.values(), key=lambda e: e.radius_px)
     # The final fit may decide by both halves. Half 1's Gaussians have not seen half 2, where their error is measured.
     error = error_variance(trial, *kept[2])
     total = sum(kept[2], kept[1][0])
@@ -91,9 +89,9 @@ def reconstruct_halves(
         total,
         joint(choices[1], choices[2]),
         error,
-        Region.build(stack.box_px, largest, mask),
+        Region.build(stack.box_px, largest.radius_px, mask, largest.edge_px),
         config,
-        config.n_gaussians or default_count(largest),
+        config.n_gaussians or default_count(largest.radius_px),
         _seed(config.seed, 0),
         progress,
     )
@@ -104,41 +102,16 @@ def reconstruct_halves(
         half2=results[2],
         full=full,
         pixel_size_a=table.pixel_size_a,
-        particle_diameter_a=2.0 * largest * table.pixel_size_a,
+        particle_diameter_a=2.0 * largest.radius_px * table.pixel_size_a,
         noise_spectra=_named_spectra(table, noise),
         seconds=seconds,
         images_per_second=len(table) / max(seconds["aggregate"], 1e-9),
-        details={f"particle_diameter_a_half{h}": 2.0 * r * table.pixel_size_a for h, r in radius.items()},
+        details={f"particle_diameter_a_half{h}": 2.0 * e.radius_px * table.pixel_size_a for h, e in extent.items()},
     )
 
 
 def _seed(seed: int, half: int) -> int:
     return int(np.random.SeedSequence([seed, half]).generate_state(1)[0])
-
-
-def _radius_px(
-    table: ParticleTable,
-    stack: ImageStack,
-    rows: Int[np.ndarray, " n"],
-    half: int,
-    config: FitConfig,
-    progress: Progress,
-) -> float:
-    if config.particle_diameter_a is not None:
-        return min(0.5 * config.particle_diameter_a / table.pixel_size_a, 0.5 * stack.box_px - 1.0)
-    diameter = estimate_diameter_px(table, stack, rows)
-    if diameter is None:
-        diameter = UNKNOWN_DIAMETER * stack.box_px
-        progress.note(
-            f"half {half}: no particle is seen at low resolution; {diameter * table.pixel_size_a:.0f} Å is used as its "
-            "diameter: check poses, CTFs and contrast, or give --particle-diameter"
-        )
-        return 0.5 * diameter
-    progress.note(
-        f"half {half}: particle diameter estimated as {diameter * table.pixel_size_a:.0f} Å "
-        f"({diameter:.0f} of {stack.box_px} px); give --particle-diameter if you know better"
-    )
-    return 0.5 * diameter
 
 
 def _noise(

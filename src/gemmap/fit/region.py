@@ -29,22 +29,22 @@ class Region:
     radius_px: float
 
     @classmethod
-    def build(cls, box_px: int, radius_px: float, mask: Volume | None) -> "Region":
-        """A sphere of the given radius in pixels, narrowed by the user's mask.
+    def build(cls, box_px: int, radius_px: float, mask: Volume | None, edge_px: float = EDGE_PX) -> "Region":
+        """A sphere of the given radius with a soft edge beyond, in pixels, narrowed by the user's mask.
 
         Raises
         ------
         InputError
             If the mask is zero everywhere in the sphere.
         """
-        window = spherical_mask(box_px, radius_px, EDGE_PX)
+        window = spherical_mask(box_px, radius_px, edge_px)
         if mask is not None:
             window = (window * mask).astype(np.float32)
             if not (window > 0).any():
                 raise InputError(
                     "The mask is empty inside the particle sphere: check its position and --particle-diameter."
                 )
-        return cls(window, working_size(box_px, radius_px), radius_px)
+        return cls(window, working_size(box_px, radius_px + edge_px - EDGE_PX), radius_px)
 
     def on(self, device: torch.device) -> Float[Tensor, "d d d"]:
         """The window on the working cube."""

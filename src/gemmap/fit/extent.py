@@ -1,0 +1,52 @@
+"""How far the particle reaches: as the user says, as it is seen, or as a guess that fades out."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gemmap._types import Int
+from gemmap.fit.config import FitConfig
+from gemmap.fit.diameter import estimate_diameter_px
+from gemmap.fit.progress import Progress
+from gemmap.fit.region import EDGE_PX
+from gemmap.particles.stack import ImageStack
+from gemmap.particles.table import ParticleTable
+
+#: Radius and outer end of a region whose particle is not seen, in boxes. An edge this wide, which both halves share,
+#: correlates in the lowest shells only.
+UNKNOWN_RADIUS, UNKNOWN_END = 0.3, 0.48
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Radius in pixels within which the particle lies, and width of the soft edge of its region."""
+
+    radius_px: float
+    edge_px: float = EDGE_PX
+
+
+def find_extent(
+    table: ParticleTable,
+    stack: ImageStack,
+    rows: Int[np.ndarray, " n"],
+    half: int,
+    config: FitConfig,
+    progress: Progress,
+) -> Extent:
+    """Extent of the particle in the images of one half; a note says where it comes from."""
+    if config.particle_diameter_a is not None:
+        return Extent(min(0.5 * config.particle_diameter_a / table.pixel_size_a, 0.5 * stack.box_px - 1.0))
+    diameter = estimate_diameter_px(table, stack, rows)
+    if diameter is None:
+        radius, end = UNKNOWN_RADIUS * stack.box_px, UNKNOWN_END * stack.box_px
+        progress.note(
+            f"half {half}: no particle is seen at low resolution; a sphere of {2 * radius * table.pixel_size_a:.0f} Å "
+            f"that fades out to {2 * end * table.pixel_size_a:.0f} Å is fitted: check poses, CTFs and contrast, or "
+            "give --particle-diameter"
+        )
+        return Extent(radius, end - radius)
+    progress.note(
+        f"half {half}: particle diameter estimated as {diameter * table.pixel_size_a:.0f} Å "
+        f"({diameter:.0f} of {stack.box_px} px); give --particle-diameter if you know better"
+    )
+    return Extent(0.5 * diameter)
