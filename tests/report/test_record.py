@@ -4,6 +4,7 @@ import json
 import math
 import os
 import subprocess
+import sys
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -179,3 +180,14 @@ def test_git_commit_is_that_of_the_checkout_that_tracks_the_file(tmp_path: Path)
 def test_no_git_program_is_no_commit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert git_commit(Path(gemmap.__file__)) is None
+
+
+def test_the_peak_is_that_of_this_process_not_of_its_parent() -> None:
+    """A process started by a large one: its own peak is small."""
+    script = (
+        "import subprocess, sys; held = bytearray(b'x') * 600_000_000; "
+        "code = 'from gemmap.report.record import peak_memory_bytes; print(peak_memory_bytes())'; "
+        "print(subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True).stdout)"
+    )
+    printed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout
+    assert 1e6 < int(printed) < 5e8

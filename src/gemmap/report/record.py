@@ -5,6 +5,7 @@ import json
 import math
 import os
 import platform
+import re
 import resource
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -183,8 +184,16 @@ def git_commit(source: Path) -> str | None:
 
 
 def peak_memory_bytes() -> int:
-    """Return the largest resident memory this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts in KiB
+    """Return the largest resident memory this process has had.
+
+    Where there is /proc, its high-water mark: ``ru_maxrss`` starts at the memory of the process that started this one.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        status = ""
+    mark = re.search(r"^VmHWM:\s+(\d+) kB$", status, re.MULTILINE)
+    return 1024 * (int(mark[1]) if mark else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 def to_plain(value: Any) -> Any:
