@@ -1,36 +1,12 @@
-"""Gaussians to images and back, on the CPU with numba.
+"""Gaussians to images and back, on the CPU with numba: arrays in, arrays out."""
 
-The readable definitions are in :mod:`gemmap.kernels.reference_project`; these agree with them to float32 rounding.
-
-In an image a Gaussian has the centre (x, y) and the covariance C = B B^T, B = A_2x3 R(q) diag(s). With d = u - centre,
-the exponent d^T C^-1 d is taken in nested form, as the square of a whitened offset,
-
-    u_y = d_y / sqrt(C_yy),     u_x = (d_x - slope d_y) sqrt(C_yy / det C),     slope = C_xy / C_yy,
-
-so every row has its exact interval inside the ellipse |u| <= cut, and only pixels of the support count. det C is the
-squared length of the cross product of B's rows (Cauchy-Binet): a sum of squares, positive for all scales > 0, and no
-subtraction of nearly equal numbers for needles and sheets.
-
-Intervals and constants are float64. Inside a row, u and the kernel are float32, taken eight pixels at a time by the
-processor's vector unit with a short series for the exponential. (A recurrence g(x+1) = g(x) r(x) needs two
-multiplications per pixel instead of about fifteen, but one pixel after the other, and two exponentials per row to start
-it: it took twice as long.) Pixels of the last eight beyond the interval are masked, so buffers are eight wider than
-images.
-
-Forward: each thread owns an image, or a band of rows if there are more threads than images, and adds the Gaussians in
-their order, so no atomics are needed and the bits do not depend on the number of threads. Backward: each Gaussian reads
-its own window in every image and takes the moments of order 0, 1 and 2 of gradient x kernel, from which all derivatives
-are closed forms. Threads own runs of Gaussians of a fixed length; what a run adds to the derivatives of the poses is
-kept and summed in the order of the runs.
-"""
-
-import math
 from typing import TypeAlias
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads
 
 from gemmap._types import Float
+from gemmap.kernels.cpu_projector import LANES, RUN, build_table, differentiate, gather, splat
 
 Gradients: TypeAlias = tuple[
     Float[np.ndarray, "n 3"],
@@ -40,27 +16,6 @@ Gradients: TypeAlias = tuple[
     Float[np.ndarray, "b 3 3"],
     Float[np.ndarray, "b 2"],
 ]
-Vector: TypeAlias = tuple[float, float, float]
-Ellipse: TypeAlias = tuple[float, float, float, float, float, float]
-Moments: TypeAlias = tuple[float, float, float, float, float, float]
-
-# Columns of the table, one row per Gaussian: centre, R(q) diag(s) row by row, mass.
-X, Y, Z, AXES, MASS, N_COLUMNS = 0, 1, 2, 3, 12, 13
-
-# No 'nnan' or 'ninf': a NaN in a gradient must reach the caller.
-_FASTMATH = {"contract", "arcp", "nsz", "reassoc"}
-_LANES = 8
-# Gaussians that a thread takes at a time, images in turn: fewer, and the images are read from memory more often.
-_RUN = 512
-# Pixels whose weights are kept until their moments are taken, in whole blocks; a larger window is taken in parts.
-_PIXELS, _BLOCK = 4096, 32
-
-_ONE, _HALF, _NOTHING, _LOWEST = np.float32(1), np.float32(0.5), np.float32(0), np.float32(-126)
-# 2^f = sum_k (f log 2)^k / k!, to 1e-8 for |f| <= 1/2.
-_C1, _C2, _C3, _C4, _C5, _C6, _C7 = (np.float32(math.log(2) ** k / math.factorial(k)) for k in range(1, 8))
-# exp(-u^2 / 2) = 2^(_LOG2 u^2).
-_LOG2 = -0.5 / math.log(2)
-_LOG2_F = np.float32(_LOG2)
 
 
 def project(
@@ -76,8 +31,8 @@ def project(
     """Images of the Gaussians, float32; see :func:`gemmap.kernels.projections.project`."""
     images = np.empty((len(rotations), size, size), np.float32)
     bands = -(-get_num_threads() // max(len(rotations), 1))
-    table = _table(centres, scales, quaternions, masses)
-    _splat(table, rotations.astype(np.float64), shifts.astype(np.float64), cut, min(bands, size), images)
+    table = build_table(centres, scales, quaternions, masses)
+    splat(table, rotations.astype(np.float64), shifts.astype(np.float64), cut, min(bands, size), images)
     return images
 
 
@@ -93,288 +48,15 @@ def project_gather(
 ) -> Gradients:
     """Derivatives of <grad_images, images>, float32; see :func:`gemmap.kernels.projections.project_gather`."""
     b, size, _ = grad_images.shape
-    padded = np.zeros((b, size, size + _LANES), np.float32)
+    padded = np.zeros((b, size, size + LANES), np.float32)
     padded[:, :, :size] = grad_images
-    table = _table(centres, scales, quaternions, masses)
+    table = build_table(centres, scales, quaternions, masses)
     in_space = np.zeros((len(masses), 10))
-    of_runs = np.zeros((-(-len(masses) // _RUN), b, 8))
-    _gather(table, rotations.astype(np.float64), shifts.astype(np.float64), cut, padded, in_space, of_runs)
+    of_runs = np.zeros((-(-len(masses) // RUN), b, 8))
+    gather(table, rotations.astype(np.float64), shifts.astype(np.float64), cut, padded, in_space, of_runs)
     gradients = tuple(np.empty(a.shape, np.float32) for a in (centres, scales, quaternions, masses))
-    _differentiate(in_space, scales, quaternions, *gradients)
+    differentiate(in_space, scales, quaternions, *gradients)
     of_poses = of_runs.sum(0)
     g_rotations = np.zeros((b, 3, 3), np.float32)
     g_rotations[:, :2] = of_poses[:, :6].reshape(b, 2, 3)
     return *gradients, g_rotations, of_poses[:, 6:].astype(np.float32)
-
-
-# These two stand in cpu_voxelize as well: numba's cache does not notice a change in a function of another file.
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _own_axes(q: np.ndarray) -> tuple[Vector, Vector, Vector]:
-    """Own axes of a Gaussian on the map axes, the columns of R(q / |q|), in float64."""
-    w, x, y, z = np.float64(q[0]), np.float64(q[1]), np.float64(q[2]), np.float64(q[3])
-    t = 2.0 / (w * w + x * x + y * y + z * z)
-    return (
-        (1.0 - t * (y * y + z * z), t * (x * y + w * z), t * (x * z - w * y)),
-        (t * (x * y - w * z), 1.0 - t * (x * x + z * z), t * (y * z + w * x)),
-        (t * (x * z + w * y), t * (y * z - w * x), 1.0 - t * (x * x + y * y)),
-    )
-
-
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
-def _overlap(middle: float, half_width: float, size: int) -> tuple[int, int]:
-    """First and last grid point within half_width of the middle and inside 0 .. size-1; last < first if none is."""
-    first = max(0.0, min(np.ceil(middle - half_width), float(size)))
-    last = min(size - 1.0, max(np.floor(middle + half_width), -1.0))
-    return int(first), int(last)
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _table(
-    centres: np.ndarray, scales: np.ndarray, quaternions: np.ndarray, masses: np.ndarray
-) -> Float[np.ndarray, "n columns"]:
-    """Constants of every Gaussian that do not depend on the view."""
-    table = np.empty((len(masses), N_COLUMNS))
-    for j in prange(len(masses)):
-        axes = _own_axes(quaternions[j])
-        p = table[j]
-        p[X], p[Y], p[Z] = centres[j, 0], centres[j, 1], centres[j, 2]
-        for row in range(3):
-            p[AXES + 3 * row] = axes[0][row] * scales[j, 0]
-            p[AXES + 3 * row + 1] = axes[1][row] * scales[j, 1]
-            p[AXES + 3 * row + 2] = axes[2][row] * scales[j, 2]
-        p[MASS] = masses[j]
-    return table
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _seen(table: np.ndarray, j: int, a0: float, a1: float, a2: float) -> Vector:
-    """One row of B: R(q) diag(s) seen along one axis of the image, (a0, a1, a2) in the map."""
-    return (
-        a0 * table[j, AXES] + a1 * table[j, AXES + 3] + a2 * table[j, AXES + 6],
-        a0 * table[j, AXES + 1] + a1 * table[j, AXES + 4] + a2 * table[j, AXES + 7],
-        a0 * table[j, AXES + 2] + a1 * table[j, AXES + 5] + a2 * table[j, AXES + 8],
-    )
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _ellipse(
-    table: np.ndarray, j: int, rotation: np.ndarray, shift: np.ndarray, size: int
-) -> tuple[Ellipse, Vector, Vector]:
-    """Centre x and y as pixel indices, sqrt(C_yy), slope, sqrt(det C / C_yy) and peak for mass 1; rows of B."""
-    r = rotation
-    c_x, c_y, c_z = table[j, X], table[j, Y], table[j, Z]
-    x = r[0, 0] * c_x + r[0, 1] * c_y + r[0, 2] * c_z - shift[0] + size // 2
-    y = r[1, 0] * c_x + r[1, 1] * c_y + r[1, 2] * c_z - shift[1] + size // 2
-    b, c = _seen(table, j, r[0, 0], r[0, 1], r[0, 2]), _seen(table, j, r[1, 0], r[1, 1], r[1, 2])
-    c_yy = c[0] * c[0] + c[1] * c[1] + c[2] * c[2]
-    n0, n1, n2 = b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]
-    root_det = math.sqrt(n0 * n0 + n1 * n1 + n2 * n2)
-    width_y = math.sqrt(c_yy)
-    slope = (b[0] * c[0] + b[1] * c[1] + b[2] * c[2]) / c_yy
-    return (x, y, width_y, slope, root_det / width_y, 1.0 / (2.0 * math.pi * root_det)), b, c
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _row(e: Ellipse, row: int, cut: float, size: int) -> tuple[int, int, float, float]:
-    """First pixel of the support in a row and their number; u_y of the row and u_x of its first pixel."""
-    x, y, width_y, slope, width_x, _ = e
-    dy = row - y
-    u_y = dy / width_y
-    middle = x + slope * dy
-    first, last = _overlap(middle, math.sqrt(max(cut * cut - u_y * u_y, 0.0)) * width_x, size)
-    return first, last - first + 1, u_y, (first - middle) / width_x
-
-
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
-def _lanes(count: int) -> int:
-    """Pixels of a row that are computed: whole vectors."""
-    return max(count + _LANES - 1, 0) // _LANES * _LANES
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _exp2(v: np.float32) -> np.float32:
-    """2^v in float32, for v <= 0; 1e-38 below."""
-    v = v if v > _LOWEST else _LOWEST
-    n = np.int32(v - _HALF)
-    f = v - np.float32(n)
-    series = _ONE + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * (_C5 + f * (_C6 + f * _C7))))))
-    power: np.float32 = series * np.int32((n + np.int32(127)) << np.int32(23)).view(np.float32)
-    return power
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _splat(
-    table: np.ndarray, rotations: np.ndarray, shifts: np.ndarray, cut: float, bands: int, images: np.ndarray
-) -> None:
-    """Write the images; one thread per band of rows of an image."""
-    size = images.shape[1]
-    stride = size + _LANES
-    for task in prange(len(images) * bands):
-        i, band = task // bands, task % bands
-        top, bottom = band * size // bands, (band + 1) * size // bands
-        rotation, shift = rotations[i], shifts[i]
-        pixels = np.zeros((bottom - top) * stride, np.float32)
-        for k in range(len(table)):
-            e, _, _ = _ellipse(table, k, rotation, shift, size)
-            step, peak = np.float32(1.0 / e[4]), np.float32(table[k, MASS] * e[5])
-            y0, y1 = _overlap(e[1], cut * e[2], size)
-            for row in range(max(y0, top), min(y1, bottom - 1) + 1):
-                first, count, u_y, u_x = _row(e, row, cut, size)
-                start, log2 = np.float32(u_x), np.float32(_LOG2 * u_y * u_y)
-                # Unsigned, as a signed index may count from the end and is not vectorised; 32 bits as float32 has.
-                begin, n = np.uint64((row - top) * stride + first), np.int32(count)
-                for lane in range(_lanes(count)):
-                    u = start + np.float32(np.int32(lane)) * step
-                    value = peak * _exp2(log2 + _LOG2_F * u * u)
-                    pixels[begin + np.uint64(lane)] += value if np.int32(lane) < n else _NOTHING
-        images[i, top:bottom] = pixels.reshape(bottom - top, stride)[:, :size]
-
-
-# Inlined: with a call per row the gather takes a fifth longer.
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, inline="always")
-def _weigh(e: Ellipse, row: int, cut: float, grad: np.ndarray, size: int, kept: np.ndarray, filled: int) -> int:
-    """Append a row's gradient x kernel, u_x and u_y to the three planes of kept; the kernel's peak is 1."""
-    plane = np.uint64(len(kept) // 3)
-    first, count, u_y, u_x = _row(e, row, cut, size)
-    start, step = np.float32(u_x), np.float32(1.0 / e[4])
-    across, log2 = np.float32(u_y), np.float32(_LOG2 * u_y * u_y)
-    begin, n = np.uint64(row * (size + _LANES) + first), np.int32(count)
-    n_lanes = _lanes(count)
-    for lane in range(n_lanes):
-        u = start + np.float32(np.int32(lane)) * step
-        weight = _exp2(log2 + _LOG2_F * u * u) * grad[begin + np.uint64(lane)]
-        q = np.uint64(filled) + np.uint64(lane)
-        kept[q] = weight if np.int32(lane) < n else _NOTHING
-        kept[plane + q] = u
-        kept[plane + plane + q] = across
-    return filled + n_lanes
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _sums(kept: np.ndarray, filled: int) -> Moments:
-    """Sums of gradient x kernel x (1, u_x, u_y, u_x^2, u_x u_y, u_y^2) over the pixels kept."""
-    plane = np.uint64(len(kept) // 3)
-    # Whole blocks, as the loop is unrolled over several vectors.
-    full = (filled + _BLOCK - 1) // _BLOCK * _BLOCK
-    kept[filled:full] = _NOTHING
-    m, m_x, m_y = _NOTHING, _NOTHING, _NOTHING
-    m_xx, m_xy, m_yy = _NOTHING, _NOTHING, _NOTHING
-    for i in range(full):
-        q = np.uint64(i)
-        w, x, y = kept[q], kept[plane + q], kept[plane + plane + q]
-        wx, wy = w * x, w * y
-        m, m_x, m_y = m + w, m_x + wx, m_y + wy
-        m_xx, m_xy, m_yy = m_xx + wx * x, m_xy + wx * y, m_yy + wy * y
-    return np.float64(m), np.float64(m_x), np.float64(m_y), np.float64(m_xx), np.float64(m_xy), np.float64(m_yy)
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, inline="always")
-def _moments(e: Ellipse, cut: float, grad: np.ndarray, size: int, kept: np.ndarray) -> Moments:
-    """Moments of gradient x kernel over the support, in the whitened offset u."""
-    m, m_x, m_y, m_xx, m_xy, m_yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    y0, y1 = _overlap(e[1], cut * e[2], size)
-    filled = 0
-    for row in range(y0, y1 + 1):
-        filled = _weigh(e, row, cut, grad, size, kept, filled)
-        if row == y1 or filled + size + _LANES > len(kept) // 3:
-            part = _sums(kept, filled)
-            m, m_x, m_y = m + part[0], m_x + part[1], m_y + part[2]
-            m_xx, m_xy, m_yy = m_xx + part[3], m_xy + part[4], m_yy + part[5]
-            filled = 0
-    return m, m_x, m_y, m_xx, m_xy, m_yy
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _gather(
-    table: np.ndarray,
-    rotations: np.ndarray,
-    shifts: np.ndarray,
-    cut: float,
-    grad: np.ndarray,
-    in_space: np.ndarray,
-    of_runs: np.ndarray,
-) -> None:
-    """Add up dL/dmass, dL/dcentre and 2 dL/dS of each Gaussian, and of each run dL/dA_2x3 and dL/dshift of every image.
-
-    With the whitening u = W d, K = M2 - M0 and the height h: for the centre c in the image dL/dc = h W^T M1, and
-    2 dL/dC = h W^T K W. From there, with H = A_2x3, dL/dcentre = H^T dL/dc, dL/dS = H^T dL/dC H, dL/dshift = -dL/dc,
-    and dL/dH = dL/dc centre^T + 2 dL/dC B (R diag s)^T.
-    """
-    b, size, stride = grad.shape
-    for run in prange(len(of_runs)):
-        kept = np.zeros(3 * (-(-max(_PIXELS, stride) // _BLOCK) * _BLOCK), np.float32)
-        for i in range(b):
-            pixels = grad[i].reshape(size * stride)
-            a, shift, g = rotations[i], shifts[i], of_runs[run, i]
-            for j in range(run * _RUN, min((run + 1) * _RUN, len(table))):
-                e, b_x, b_y = _ellipse(table, j, a, shift, size)
-                m, m_x, m_y, m_xx, m_xy, m_yy = _moments(e, cut, pixels, size, kept)
-                _, _, width_y, slope, width_x, peak = e
-                h = table[j, MASS] * peak
-                g_x = h * m_x / width_x
-                g_y = h * m_y / width_y - slope * g_x
-                k_xx = h * (m_xx - m) / (width_x * width_x)
-                k_xy = h * m_xy / (width_x * width_y)
-                c_xx, c_xy = k_xx, k_xy - slope * k_xx
-                c_yy = h * (m_yy - m) / (width_y * width_y) - slope * (k_xy + c_xy)
-                in_space[j, 0] += peak * m
-                for axis in range(3):
-                    in_space[j, 1 + axis] += a[0, axis] * g_x + a[1, axis] * g_y
-                column = 4
-                for axis in range(3):
-                    t_x, t_y = c_xx * a[0, axis] + c_xy * a[1, axis], c_xy * a[0, axis] + c_yy * a[1, axis]
-                    for other in range(axis, 3):
-                        in_space[j, column] += t_x * a[0, other] + t_y * a[1, other]
-                        column += 1
-                for axis in range(3):
-                    seen = AXES + 3 * axis
-                    along_x = b_x[0] * table[j, seen] + b_x[1] * table[j, seen + 1] + b_x[2] * table[j, seen + 2]
-                    along_y = b_y[0] * table[j, seen] + b_y[1] * table[j, seen + 1] + b_y[2] * table[j, seen + 2]
-                    g[axis] += g_x * table[j, axis] + c_xx * along_x + c_xy * along_y
-                    g[3 + axis] += g_y * table[j, axis] + c_xy * along_x + c_yy * along_y
-                g[6] -= g_x
-                g[7] -= g_y
-
-
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
-def _form(o: np.ndarray, u: Vector, v: Vector) -> float:
-    """u^T M v, M the symmetric matrix whose xx, xy, xz, yy, yz, zz are columns 4 to 9 of a row."""
-    total: float = u[0] * (o[4] * v[0] + o[5] * v[1] + o[6] * v[2])
-    total += u[1] * (o[5] * v[0] + o[7] * v[1] + o[8] * v[2])
-    total += u[2] * (o[6] * v[0] + o[8] * v[1] + o[9] * v[2])
-    return total
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _differentiate(
-    in_space: np.ndarray,
-    scales: np.ndarray,
-    quaternions: np.ndarray,
-    g_centres: np.ndarray,
-    g_scales: np.ndarray,
-    g_quaternions: np.ndarray,
-    g_masses: np.ndarray,
-) -> None:
-    """Write the derivatives of the 11 parameters, from those with respect to mass, centre and S."""
-    for j in prange(len(in_space)):
-        o = in_space[j]
-        a, b, c = _own_axes(quaternions[j])
-        s0, s1, s2 = np.float64(scales[j, 0]), np.float64(scales[j, 1]), np.float64(scales[j, 2])
-        g_masses[j] = o[0]
-        for axis in range(3):
-            g_centres[j, axis] = o[1 + axis]
-        # dS = 2 s ds on the own axes; columns 4 to 9 hold 2 dL/dS.
-        g_scales[j, 0] = s0 * _form(o, a, a)
-        g_scales[j, 1] = s1 * _form(o, b, b)
-        g_scales[j, 2] = s2 * _form(o, c, c)
-        # Torque about the own axes.
-        t0 = _form(o, b, c) * (s1 * s1 - s2 * s2)
-        t1 = _form(o, c, a) * (s2 * s2 - s0 * s0)
-        t2 = _form(o, a, b) * (s0 * s0 - s1 * s1)
-        # q (0, t) is tangent to the sphere |q| = const: normalising only divides by |q|.
-        w, x, y, z = quaternions[j, 0], quaternions[j, 1], quaternions[j, 2], quaternions[j, 3]
-        f = 2.0 / (w * w + x * x + y * y + z * z)
-        g_quaternions[j, 0] = f * (-x * t0 - y * t1 - z * t2)
-        g_quaternions[j, 1] = f * (w * t0 + y * t2 - z * t1)
-        g_quaternions[j, 2] = f * (w * t1 + z * t0 - x * t2)
-        g_quaternions[j, 3] = f * (w * t2 + x * t1 - y * t0)
