@@ -24,6 +24,9 @@ from gemmap.validate.fsc import check_same_box, masked_transform, shell_cross, s
 #: Reach, in shells on both sides of shell s as a fraction of s, over which are averaged: the half-map FSC, the
 #: agreement of the back-projections, and the factor between them.
 HALF_MAP_REACH, AGREEMENT_REACH, FACTOR_REACH = 1 / 12, 1 / 6, 1 / 5
+#: The same for the finished curves: where one is a plateau at 0.5, the first shell that noise carries below it would
+#: always be too early.
+CURVE_REACH = 1 / 8
 #: Agreement of the back-projections below which nothing is known.
 LEAST_AGREEMENT = 0.005
 
@@ -57,13 +60,22 @@ def cross_fsc(half1: Volume, half2: Volume, backprojection1: Volume, backproject
     below = agreement < LEAST_AGREEMENT
     below[0] = False
     reliable = np.cumsum(below) == 0
-    half = np.clip(np.where(reliable, factor * np.sqrt(between), 0.0), -1.0, 1.0)
+    half = np.where(reliable, np.clip(factor * np.sqrt(between), -1.0, 1.0), 0.0)
     full = np.clip(half * np.sqrt(2.0 / (1.0 + between)), -1.0, 1.0)
+    half, full = (np.where(reliable, _even_mean(curve, CURVE_REACH), 0.0) for curve in (half, full))
     return CrossFsc(half, full, reliable)
 
 
 def _ratio(numerator: Curve, denominator: Curve) -> Curve:
     return np.asarray(np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0))
+
+
+def _even_mean(curve: Curve, reach: float) -> Curve:
+    """Mean over the shells (1 - reach) s to (1 + reach) s, all alike."""
+    n = np.arange(len(curve))
+    half_width = np.minimum((n * reach).astype(int), len(curve) - 1 - n)
+    total = np.concatenate([[0.0], np.cumsum(curve)])
+    return np.asarray((total[n + half_width + 1] - total[n - half_width]) / (2 * half_width + 1))
 
 
 def _mean(curve: Curve, reach: float) -> Curve:
