@@ -26,7 +26,7 @@ from gemmap.validate.fsc import check_same_box, masked_transform, shell_cross, s
 HALF_MAP_REACH, AGREEMENT_REACH, FACTOR_REACH = 1 / 12, 1 / 6, 1 / 5
 #: The same for the finished curves: where one is a plateau at 0.5, the first shell that noise carries below it would
 #: always be too early.
-CURVE_REACH = 1 / 8
+CURVE_REACH = 1 / 10
 #: Agreement of the back-projections below which nothing is known.
 LEAST_AGREEMENT = 0.005
 
