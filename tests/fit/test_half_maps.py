@@ -136,6 +136,7 @@ def test_the_record_is_complete(plain):
     for spectrum in plain.noise_spectra.values():
         assert spectrum[5 : BOX // 2] / BOX**2 == pytest.approx(NOISE**2, rel=0.2)
     assert plain.images_per_second > 0
+    assert all(0.1 < plain.details[f"held_out_score_half{half}"] < 1.5 for half in (1, 2))
     assert all(seconds >= 0 for seconds in plain.seconds.values())
 
 

@@ -125,3 +125,9 @@ def test_divergence_is_noticed(equations, start, monkeypatch):
     monkeypatch.setattr(adam, "RATES", (0.0, 0.0, 0.0, 8.0))
     with pytest.raises(NumericsError, match=r"diverged in batch \d+: the mean loss .* the rates are too high"):
         run(equations, start, Schedule(epochs=9, batch_size=8, growth=0.0))
+
+
+def test_epochs_are_counted_with_a_smaller_last_batch(equations, start):
+    """240 particles in batches of 100: three batches an epoch, the last one of 40."""
+    _, seen = run(equations, start, Schedule(epochs=2, batch_size=100, growth=0.0))
+    assert [s.epochs for s in seen] == pytest.approx([k / 3 for k in range(1, 7)])

@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from gemmap.fit.parameters import Parameters, clone
+from gemmap.fit.parameters import MAX_SCALE_PX, MIN_SCALE_PX, Parameters, bound, clone
 
 SIZE = 20
 
@@ -73,3 +73,12 @@ def test_a_clone_shares_no_memory():
         assert torch.equal(mine, theirs)
         theirs.add_(1.0)
         assert not torch.equal(mine, theirs)
+
+
+def test_scales_stay_within_bounds_and_quaternions_have_unit_length():
+    log_scales = torch.tensor([[-9.0, 0.0, 9.0]])
+    p = Parameters(torch.zeros(1, 3), log_scales, torch.tensor([[3.0, 0.0, 4.0, 0.0]]), torch.zeros(1))
+    bounded = bound(p)
+    torch.testing.assert_close(bounded.log_scales.exp(), torch.tensor([[MIN_SCALE_PX, 1.0, MAX_SCALE_PX]]))
+    torch.testing.assert_close(bounded.quaternions, torch.tensor([[0.6, 0.0, 0.8, 0.0]]))
+    assert bounded is p

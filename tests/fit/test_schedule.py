@@ -4,11 +4,8 @@ import math
 
 import numpy as np
 import pytest
-import torch
 
 from gemmap.errors import InputError
-from gemmap.fit.gaussian_fit import MAX_SCALE_PX, MIN_SCALE_PX
-from gemmap.fit.parameters import Parameters
 from gemmap.fit.schedule import GROWTH_UNTIL, LAST_FACTOR, Schedule
 
 
@@ -30,14 +27,6 @@ def test_growth_ends_before_the_rates_do(total):
     assert when
     assert max(when) <= GROWTH_UNTIL * total
     assert not any(Schedule(growth=0.0).densifies_after(k, total) for k in range(1, total + 1))
-
-
-def test_scales_stay_within_bounds_and_quaternions_have_unit_length():
-    log_scales = torch.tensor([[-9.0, 0.0, 9.0]])
-    p = Parameters(torch.zeros(1, 3), log_scales, torch.tensor([[3.0, 0.0, 4.0, 0.0]]), torch.zeros(1))
-    bounded = Schedule().bounded(p)
-    torch.testing.assert_close(bounded.log_scales.exp(), torch.tensor([[MIN_SCALE_PX, 1.0, MAX_SCALE_PX]]))
-    torch.testing.assert_close(bounded.quaternions, torch.tensor([[0.6, 0.0, 0.8, 0.0]]))
 
 
 @pytest.mark.parametrize(

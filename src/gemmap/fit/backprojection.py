@@ -2,6 +2,7 @@
 
 import numpy as np
 import scipy.fft
+import torch
 
 from gemmap._types import Volume
 from gemmap.errors import NumericsError
@@ -30,7 +31,7 @@ def back_projection(aggregate: Aggregate) -> Volume:
 def to_real_space(transform: np.ndarray, box_px: int) -> Volume:
     """Crop the inverse transform of an oversampled half-complex grid to the box and undo the trilinear kernel."""
     m = transform.shape[0]
-    volume = np.fft.fftshift(scipy.fft.irfftn(transform, s=(m, m, m), workers=-1))
+    volume = np.fft.fftshift(scipy.fft.irfftn(transform, s=(m, m, m), workers=torch.get_num_threads()))
     box = volume[(centred_slice(m, box_px),) * 3]
     return np.ascontiguousarray(box / _kernel_transform(box_px, m), dtype=np.float32)
 
@@ -42,7 +43,7 @@ def to_fourier_space(volume: Volume, grid_px: int) -> np.ndarray:
     """
     padded = np.zeros((grid_px,) * 3, np.float32)
     padded[(centred_slice(grid_px, len(volume)),) * 3] = volume * _kernel_transform(len(volume), grid_px)
-    return np.asarray(scipy.fft.rfftn(np.fft.ifftshift(padded), workers=-1))
+    return np.asarray(scipy.fft.rfftn(np.fft.ifftshift(padded), workers=torch.get_num_threads()))
 
 
 def _kernel_transform(box_px: int, grid_px: int) -> Volume:

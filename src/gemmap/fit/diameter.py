@@ -3,6 +3,7 @@
 import numpy as np
 import scipy.fft
 import scipy.ndimage
+import torch
 
 from gemmap._types import Curve, Float, Int, Volume
 from gemmap.fit.aggregate import Accumulator
@@ -56,10 +57,12 @@ def _fourier_crop(images: Float[np.ndarray, "n d d"], small: int) -> Float[np.nd
     box = images.shape[-1]
     if small == box:
         return images
-    transform = np.fft.fftshift(scipy.fft.fft2(np.fft.ifftshift(images, axes=(1, 2)), workers=-1), axes=(1, 2))
+    transform = np.fft.fftshift(
+        scipy.fft.fft2(np.fft.ifftshift(images, axes=(1, 2)), workers=torch.get_num_threads()), axes=(1, 2)
+    )
     start = box // 2 - small // 2
     cut = transform[:, start : start + small, start : start + small]
-    real = scipy.fft.ifft2(np.fft.ifftshift(cut, axes=(1, 2)), workers=-1).real
+    real = scipy.fft.ifft2(np.fft.ifftshift(cut, axes=(1, 2)), workers=torch.get_num_threads()).real
     return np.fft.fftshift(real, axes=(1, 2)).astype(np.float32) * np.float32((small / box) ** 2)
 
 

@@ -12,10 +12,7 @@ import torch
 from gemmap.errors import NumericsError
 from gemmap.fit.adam import Adam
 from gemmap.fit.normal import NormalEquations
-from gemmap.fit.parameters import Parameters, clone
-
-#: Bounds of the standard deviation in voxels. Below 0.35 a Gaussian falls between the voxels that sample it.
-MIN_SCALE_PX, MAX_SCALE_PX = 0.35, 4.0
+from gemmap.fit.parameters import Parameters, bound, clone
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,6 @@ def fit_gaussians(
     NumericsError
         If the loss is not a number.
     """
-    low, high = torch.tensor([MIN_SCALE_PX, MAX_SCALE_PX]).log().tolist()
     now = clone(start)
     adam = Adam.at_rest(now)
     for number in range(steps + 1):
@@ -57,7 +53,5 @@ def fit_gaussians(
             return state
         slopes = list(now.gather(gradient))
         slopes[3] = slopes[3] + penalty * now.log_masses.exp()
-        now = adam.step(now, slopes)
-        now.log_scales.clamp_(low, high)
-        now.quaternions.div_(now.quaternions.norm(dim=1, keepdim=True))
+        now = bound(adam.step(now, slopes))
     return state

@@ -106,7 +106,10 @@ def reconstruct_halves(
         noise_spectra=_named_spectra(table, noise),
         seconds=seconds,
         images_per_second=len(table) / max(seconds["aggregate"], 1e-9),
-        details={f"particle_diameter_a_half{h}": 2.0 * e.radius_px * table.pixel_size_a for h, e in extent.items()},
+        details={
+            **{f"particle_diameter_a_half{h}": 2.0 * e.radius_px * table.pixel_size_a for h, e in extent.items()},
+            **{f"held_out_score_half{h}": choice.score for h, choice in choices.items()},
+        },
     )
 
 

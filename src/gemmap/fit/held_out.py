@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gemmap.geometry.grids import shell_index
+
 #: An FSC of this much between seen and held-out particles halves the weight of a shell.
 HALF_WEIGHT_FSC = 0.01
 
@@ -38,7 +40,7 @@ class HeldOutScore:
     ) -> None:
         size = held_out.shape[0]
         self._window = window
-        self._shell = _shells(size, held_out.device)
+        self._shell = torch.from_numpy(shell_index(size, 3).ravel()).clamp_max(size // 2 + 1).to(held_out.device)
         self._count = size // 2 + 1
         everything = torch.ones((size, size, size // 2 + 1), dtype=torch.complex64, device=held_out.device)
         #: Independent Fourier coefficients of a shell, real and imaginary parts counted.
@@ -94,10 +96,3 @@ class HeldOutScore:
         product[..., 1:] *= 2.0
         total = torch.zeros(self._count + 1, dtype=torch.float64, device=a.device)
         return total.index_add_(0, self._shell, product.ravel())[: self._count]
-
-
-def _shells(size: int, device: torch.device) -> Tensor:
-    k = torch.fft.fftfreq(size, 1.0 / size, device=device)
-    x = torch.arange(size // 2 + 1, device=device)
-    radius: Tensor = (k[:, None, None] ** 2 + k[None, :, None] ** 2 + x[None, None, :] ** 2).sqrt()
-    return (radius + 0.5).long().clamp_max(size // 2 + 1).ravel()

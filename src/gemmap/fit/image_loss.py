@@ -9,10 +9,12 @@ coefficient. It is the loss whose sum over all particles the aggregate holds: wi
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Complex, Float, Int
+from jaxtyping import Complex, Float
 from torch import Tensor
 
+from gemmap.geometry.grids import half_plane_frequencies, shell_index
 from gemmap.physics.ctf import ctf_from_coefficients
 
 
@@ -62,7 +64,7 @@ def image_loss(projections: Float[Tensor, "b d d"], batch: ImageBatch) -> LossAn
     transfer = scale if batch.ctf is None else scale * ctf_from_coefficients(batch.ctf, d, batch.pixel_size_a)
     modelled = transfer * _transform(projections)
     residual = modelled - _transform(batch.images)
-    weighted = batch.inverse_noise[:, _shells(d, batch.images.device)] * _inside(d, batch.images) * residual
+    weighted = _weights(batch) * residual
     mates = _mates(d, batch.images)
     return LossAndGradients(
         0.5 * _inner(residual, weighted, mates),
@@ -100,16 +102,10 @@ def _mates(size: int, like: Tensor) -> Float[Tensor, " h"]:
     return count
 
 
-def _radius(size: int, device: torch.device) -> Tensor:
-    ky = torch.fft.fftfreq(size, 1.0 / size, dtype=torch.float64, device=device)
-    kx = torch.arange(size // 2 + 1, dtype=torch.float64, device=device)
-    radius: Tensor = (ky[:, None] ** 2 + kx[None, :] ** 2).sqrt()
-    return radius
-
-
-def _shells(size: int, device: torch.device) -> Int[Tensor, "d h"]:
-    return (_radius(size, device) + 0.5).long().clamp_max(size // 2)
-
-
-def _inside(size: int, like: Tensor) -> Tensor:
-    return (_radius(size, like.device) < size / 2).to(like.dtype)
+def _weights(batch: ImageBatch) -> Float[Tensor, "b d h"]:
+    """1/sigma^2 at every frequency of radius below D/2, 0 beyond."""
+    d = batch.box_px
+    ky, kx = half_plane_frequencies(d)
+    shell = np.where(4 * (ky**2 + kx**2) < d**2, shell_index(d, 2), -1)
+    with_zero = torch.nn.functional.pad(batch.inverse_noise, (0, 1))
+    return with_zero[:, torch.from_numpy(shell).to(with_zero.device)]

@@ -18,7 +18,7 @@ from gemmap.errors import InputError, NumericsError
 from gemmap.fit.adam import Adam
 from gemmap.fit.density_control import densify, prune
 from gemmap.fit.image_loss import ImageBatch, image_loss
-from gemmap.fit.parameters import Parameters
+from gemmap.fit.parameters import Parameters, bound
 from gemmap.fit.schedule import Schedule
 from gemmap.kernels import ops
 from gemmap.particles.batches import read_ahead
@@ -105,14 +105,14 @@ def train(
             )
         slopes[3] += penalty * now.log_masses.exp()
         pull += slopes[0].norm(dim=1)
-        now = schedule.bounded(adam.step(now, slopes, schedule.factor(number / total)))
+        now = bound(adam.step(now, slopes, schedule.factor(number / total)))
         if schedule.densifies_after(number, total):
             fewer = prune(now)
             adam.follow(fewer.source, fewer.is_new)
             more = densify(fewer.parameters, pull[fewer.source], schedule.growth, cap)
             adam.follow(more.source, more.is_new)
             now, pull = more.parameters, torch.zeros(len(more.parameters), device=device)
-        watch(TrainingStep(number, loss, number * schedule.batch_size / len(particles), now))
+        watch(TrainingStep(number, loss, number / schedule.batches(len(particles)), now))
     return now
 
 

@@ -14,8 +14,8 @@ _ACCUMULATOR_BYTES = 12
 _ACCUMULATORS = 4
 #: Chunks of images read ahead or in use, and the transforms and weighted slices of the one in use, in chunks.
 _CHUNKS = 8
-#: Beside the aggregates while a half is fitted, bytes per point of the oversampled grid. Measured: 92 at 96 and 192 px
-#:.
+#: Beside the aggregates while a half is fitted, bytes per point of the oversampled grid. Measured: 92 at 96 and
+#: 192 px.
 _FIT_BYTES = 96
 #: Maps of the box's size kept to the end: three fits, each with its map and baselines, and the masks; float32.
 _MAPS_KEPT = 12

@@ -1,5 +1,6 @@
 """The 11 numbers of each Gaussian as they are optimised: unbounded, dimensionless, in voxels."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,9 @@ from torch import Tensor
 
 from gemmap.gaussians.model import Gaussians
 from gemmap.kernels import ops
+
+#: Bounds of the standard deviation in voxels. Below 0.35 a Gaussian falls between the voxels that sample it.
+MIN_SCALE_PX, MAX_SCALE_PX = 0.35, 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,3 +56,10 @@ class Parameters:
 def clone(parameters: Parameters) -> Parameters:
     """Return a copy that shares no memory."""
     return Parameters(*(torch.clone(t) for t in parameters.tensors()))
+
+
+def bound(parameters: Parameters) -> Parameters:
+    """Bring scales within their bounds and quaternions to unit length, in place; return the same parameters."""
+    parameters.log_scales.clamp_(math.log(MIN_SCALE_PX), math.log(MAX_SCALE_PX))
+    parameters.quaternions.div_(parameters.quaternions.norm(dim=1, keepdim=True))
+    return parameters

@@ -13,7 +13,6 @@ class StepRecord:
 
     step: int
     loss: float
-    score: float
     seconds: float
 
 

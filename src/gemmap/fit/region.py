@@ -58,7 +58,7 @@ class Region:
                 pixel_size_a,
                 2.0 * self.radius_px * pixel_size_a,
                 lowpass_a=max(ENVELOPE_A, ENVELOPE_PX * pixel_size_a),
-                workers=-1,
+                workers=torch.get_num_threads(),
             )
         except InputError:
             return self.window

@@ -4,8 +4,6 @@ import math
 from dataclasses import dataclass
 
 from gemmap.errors import InputError
-from gemmap.fit.gaussian_fit import MAX_SCALE_PX, MIN_SCALE_PX
-from gemmap.fit.parameters import Parameters
 
 #: Rates fall exponentially to this part of the first ones.
 LAST_FACTOR = 0.1
@@ -58,9 +56,3 @@ class Schedule:
         """Whether the number of Gaussians changes after this step of ``total``."""
         every = max(1, total // (self.epochs * GROWTHS_PER_EPOCH))
         return self.growth > 0 and number % every == 0 and number <= GROWTH_UNTIL * total
-
-    def bounded(self, parameters: Parameters) -> Parameters:
-        """Keep scales within bounds and quaternions of unit length, in place."""
-        parameters.log_scales.clamp_(math.log(MIN_SCALE_PX), math.log(MAX_SCALE_PX))
-        parameters.quaternions.div_(parameters.quaternions.norm(dim=1, keepdim=True))
-        return parameters

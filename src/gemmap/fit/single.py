@@ -45,7 +45,7 @@ def fit(
 
         def keep_going(step: Step) -> bool:
             progress.advance(min(step.number, 1), f"loss {step.loss:.0f}")
-            records.append(StepRecord(step.number, step.loss, float("nan"), time.perf_counter() - began))
+            records.append(StepRecord(step.number, step.loss, time.perf_counter() - began))
             return True
 
         start = from_voxels(u, settings.voxels.blob_px, count, seed)
@@ -62,7 +62,7 @@ def fit(
         voxels=voxel_map,
         gaussians=gaussians,
         steps=tuple(records),
-        stopped_because=f"held-out score was best after {settings.steps} steps",
+        stopped_because="further steps did not predict held-out particles better, beyond noise",
         seed=seed,
         n_particles=aggregate.n_particles,
         details={

@@ -21,6 +21,15 @@ def arrays(*tensors: Tensor) -> list[Any]:
     return [t.detach().contiguous().numpy() for t in tensors]
 
 
+def require_like(op: str, name: str, tensor: Tensor, centres: Tensor) -> None:
+    """Raise ValueError unless a tensor has the dtype and device of the centres."""
+    if tensor.dtype != centres.dtype or tensor.device != centres.device:
+        raise ValueError(
+            f"{op}: {name} is {tensor.dtype} on {tensor.device}; expected {centres.dtype} on {centres.device} as the "
+            "centres"
+        )
+
+
 def check_gaussians(op: str, centres: Tensor, scales: Tensor, quaternions: Tensor, masses: Tensor, cut: float) -> None:
     """Check shapes, dtypes and values of the parameters; ``op`` begins the message.
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gemmap.kernels import registry
-from gemmap.kernels.inputs import DEFAULT_CUT, arrays, check_gaussians
+from gemmap.kernels.inputs import DEFAULT_CUT, arrays, check_gaussians, require_like
 from gemmap.kernels.projections import project, project_gather, rotation_tangents
 
 __all__ = ["DEFAULT_CUT", "project", "project_gather", "rotation_tangents", "voxelize", "voxelize_gather"]
@@ -82,15 +82,11 @@ def voxelize_gather(
     The adjoint of :func:`voxelize`, with the same parameters and errors. The support is held fixed: the step of height
     exp(-cut^2/2) at its boundary has no derivative.
     """
-    check_gaussians("voxelize", centres, scales, quaternions, masses, cut)
+    check_gaussians("voxelize_gather", centres, scales, quaternions, masses, cut)
     shape = tuple(grad_volume.shape)
     if len(shape) != 3 or len(set(shape)) != 1:
         raise ValueError(f"voxelize_gather: grad_volume has shape {shape}; expected a cube (size, size, size)")
-    if grad_volume.dtype != centres.dtype or grad_volume.device != centres.device:
-        raise ValueError(
-            f"voxelize_gather: grad_volume is {grad_volume.dtype} on {grad_volume.device}; "
-            f"expected {centres.dtype} on {centres.device} as the centres"
-        )
+    require_like("voxelize_gather", "grad_volume", grad_volume, centres)
     name = registry.choose("voxelize_gather", centres.device, centres.dtype, backend)
     with torch.no_grad():
         return _gather(grad_volume, centres, scales, quaternions, masses, float(cut), name)

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from gemmap.errors import NumericsError
 from gemmap.geometry.rotations import require_rotations
 from gemmap.kernels import registry
-from gemmap.kernels.inputs import DEFAULT_CUT, arrays, check_gaussians
+from gemmap.kernels.inputs import DEFAULT_CUT, arrays, check_gaussians, require_like
 
 
 class ProjectionGradients(NamedTuple):
@@ -112,11 +112,7 @@ def project_gather(
     shape, b = tuple(grad_images.shape), len(rotations)
     if len(shape) != 3 or shape[0] != b or shape[1] != shape[2]:
         raise ValueError(f"project_gather: grad_images has shape {shape}; expected ({b}, size, size) for {b} rotations")
-    if grad_images.dtype != centres.dtype or grad_images.device != centres.device:
-        raise ValueError(
-            f"project_gather: grad_images is {grad_images.dtype} on {grad_images.device}; "
-            f"expected {centres.dtype} on {centres.device} as the centres"
-        )
+    require_like("project_gather", "grad_images", grad_images, centres)
     name = registry.choose("project_gather", centres.device, centres.dtype, backend)
     with torch.no_grad():
         g = _gather(grad_images, (centres, scales, quaternions, masses, rotations, shifts), float(cut), name)
@@ -176,11 +172,7 @@ def _check(
     for name, tensor, shape in (("rotations", rotations, (b, 3, 3)), ("shifts", shifts, (b, 2))):
         if tuple(tensor.shape) != shape:
             raise ValueError(f"{op}: {name} has shape {tuple(tensor.shape)}; expected {shape} for {b} rotations")
-        if tensor.dtype != centres.dtype or tensor.device != centres.device:
-            raise ValueError(
-                f"{op}: {name} is {tensor.dtype} on {tensor.device}; expected {centres.dtype} on {centres.device} "
-                "as the centres"
-            )
+        require_like(op, name, tensor, centres)
     # A matrix that is none would still give an image, of a squeezed density.
     require_rotations(rotations.detach().cpu().numpy(), op)
     fine = torch.isfinite(shifts.detach()).all(1)

@@ -51,18 +51,20 @@ def cross_fsc(half1: Volume, half2: Volume, backprojection1: Volume, backproject
     g1, g2, b1, b2 = (masked_transform(v, mask) for v in (half1, half2, backprojection1, backprojection2))
     fitted = np.sqrt(shell_power(g1) * shell_power(g2))
     noisy = np.sqrt(shell_power(b1) * shell_power(b2))
-    between = np.clip(_mean(_ratio(shell_cross(g1, g2), fitted), HALF_MAP_REACH), 0.0, 1.0)
-    agreement = _mean(_ratio(shell_cross(b1, b2), noisy), AGREEMENT_REACH)
+    # Correlations count by the number of coefficients they are made of; of the finished curves every shell alike.
+    size = np.maximum(np.arange(len(fitted)), 1.0) ** 2
+    between = np.clip(_mean(_ratio(shell_cross(g1, g2), fitted), HALF_MAP_REACH, size), 0.0, 1.0)
+    agreement = _mean(_ratio(shell_cross(b1, b2), noisy), AGREEMENT_REACH, size)
     cross = _ratio(0.5 * (shell_cross(g1, b2) + shell_cross(g2, b1)), np.sqrt(fitted * noisy))
     # Were FSC(G1, G2) honest, cross would be this; least squares give the factor between them.
     claimed = np.sqrt(between * np.maximum(agreement, 0.0))
-    factor = _ratio(_mean(cross * claimed, FACTOR_REACH), _mean(claimed**2, FACTOR_REACH))
+    factor = _ratio(_mean(cross * claimed, FACTOR_REACH, size), _mean(claimed**2, FACTOR_REACH, size))
     below = agreement < LEAST_AGREEMENT
     below[0] = False
     reliable = np.cumsum(below) == 0
     half = np.where(reliable, np.clip(factor * np.sqrt(between), -1.0, 1.0), 0.0)
     full = np.clip(half * np.sqrt(2.0 / (1.0 + between)), -1.0, 1.0)
-    half, full = (np.where(reliable, _even_mean(curve, CURVE_REACH), 0.0) for curve in (half, full))
+    half, full = (np.where(reliable, _mean(curve, CURVE_REACH, np.ones_like(size)), 0.0) for curve in (half, full))
     return CrossFsc(half, full, reliable)
 
 
@@ -70,19 +72,10 @@ def _ratio(numerator: Curve, denominator: Curve) -> Curve:
     return np.asarray(np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0))
 
 
-def _even_mean(curve: Curve, reach: float) -> Curve:
-    """Mean over the shells (1 - reach) s to (1 + reach) s, all alike."""
+def _mean(curve: Curve, reach: float, weight: Curve) -> Curve:
+    """Weighted mean over the shells (1 - reach) s to (1 + reach) s, fewer where the curve ends."""
     n = np.arange(len(curve))
     half_width = np.minimum((n * reach).astype(int), len(curve) - 1 - n)
-    total = np.concatenate([[0.0], np.cumsum(curve)])
-    return np.asarray((total[n + half_width + 1] - total[n - half_width]) / (2 * half_width + 1))
-
-
-def _mean(curve: Curve, reach: float) -> Curve:
-    """Mean over the shells (1 - reach) s to (1 + reach) s, every shell by its number of coefficients."""
-    n = np.arange(len(curve))
-    number = np.maximum(n, 1.0) ** 2
-    half_width = np.minimum((n * reach).astype(int), len(curve) - 1 - n)
-    totals = [np.concatenate([[0.0], np.cumsum(c)]) for c in (curve * number, number)]
+    totals = [np.concatenate([[0.0], np.cumsum(c)]) for c in (curve * weight, weight)]
     summed, counted = (total[n + half_width + 1] - total[n - half_width] for total in totals)
     return np.asarray(summed / counted)
