@@ -142,6 +142,6 @@ def test_the_loss_of_single_precision_by_direct_sums(d, with_ctf):
 
 def test_many_images_are_compared_group_by_group():
     """More images than are taken at a time, and a last group that is smaller."""
-    projections, batch = case(b=11)
+    projections, batch = case(b=4 * torch.get_num_threads() + 3)
     expected = direct_loss(projections, batch, True)
     np.testing.assert_allclose(image_loss(projections, batch).losses.numpy(), expected, rtol=1e-5)

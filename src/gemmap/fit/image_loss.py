@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gemmap.kernels.residuals import weigh_residuals
 
-_IMAGES_PER_THREAD = 2
+_IMAGES_PER_THREAD = 4
 
 
 @dataclass(frozen=True, eq=False)
