@@ -125,9 +125,9 @@ def report(rows: list[dict[str, Any]], peaks: dict[str, Any], n_threads: int) ->
         [
             machine(n_threads),
             f"Batch of {rows[0]['batch']}; images per second by wall-clock. Gaussians: anisotropic, log-uniform "
-            "standard deviations (sd), uniform in a sphere of radius 0.3 boxes. The last column is the training rate of "
-            "the paper (arXiv 2509.25075): one RTX A6000, 50,000 Gaussians of its own choice, 0.5 to 1.5 GB; 97 images "
-            "per second at 320 px.",
+            "standard deviations (sd), uniform in a sphere of radius 0.3 boxes. The last column is the training rate "
+            "of the paper (arXiv 2509.25075): one RTX A6000, 50,000 Gaussians of its own choice, 0.5 to 1.5 GB; 97 "
+            "images per second at 320 px.",
             rates(rows),
             "Plain torch (`plain_projection.py`), one image at a time, same result; the dense version is measured on a "
             "few Gaussians, its time is proportional to their number.",

@@ -51,7 +51,7 @@ LANES = 8
 # Gaussians that a thread takes at a time, images in turn: fewer, and the images are read from memory more often.
 RUN = 512
 # Pixels whose weights are kept until their moments are taken, in whole blocks; a larger window is taken in parts.
-_PIXELS, _BLOCK = 4096, 32
+_PIXELS, _BLOCK = 4096, 16
 
 _HALF, _NOTHING, _LOWEST = np.float32(0.5), np.float32(0), np.float32(-126)
 # 2^f = sum_k C_k f^k, to 1e-7 for |f| <= 1/2.
@@ -196,10 +196,10 @@ def splat(
 def _sums(kept: np.ndarray, filled: int) -> Moments:
     """Sums of gradient x kernel x (1, u_x, u_y, u_x^2, u_x u_y, u_y^2) over the pixels kept."""
     plane = np.uint64(len(kept) // 3)
-    # Whole blocks, as the loop is unrolled over several vectors.
+    # Whole blocks, as the loop is unrolled over two vectors; a fixed number of zeros, as it is not a call of memset.
     full = (filled + _BLOCK - 1) // _BLOCK * _BLOCK
-    for i in range(filled, full):
-        kept[np.uint64(i)] = _NOTHING
+    for i in range(_BLOCK):
+        kept[np.uint64(filled) + np.uint64(i)] = _NOTHING
     m, m_x, m_y = _NOTHING, _NOTHING, _NOTHING
     m_xx, m_xy, m_yy = _NOTHING, _NOTHING, _NOTHING
     for i in range(full):
@@ -234,7 +234,7 @@ def _moments(
             kept[plane + q] = u
             kept[plane + plane + q] = across
         filled += count
-        if row == bottom or filled + size > len(kept) // 3:
+        if row == bottom or filled + size + _BLOCK > len(kept) // 3:
             part = _sums(kept, filled)
             m, m_x, m_y = m + part[0], m_x + part[1], m_y + part[2]
             m_xx, m_xy, m_yy = m_xx + part[3], m_xy + part[4], m_yy + part[5]
@@ -260,7 +260,7 @@ def gather(
     """
     b, size, _ = grad.shape
     for run in prange(len(of_runs)):
-        kept = np.zeros(3 * (-(-max(_PIXELS, size) // _BLOCK) * _BLOCK), np.float32)
+        kept = np.zeros(3 * (max(_PIXELS, size) + _BLOCK), np.float32)
         first, end = run * RUN, min((run + 1) * RUN, len(table))
         seen, windows, moments = np.empty((RUN, _N_SEEN)), np.empty((RUN, _N_WINDOW), np.int64), np.empty((RUN, 6))
         for i in range(b):
