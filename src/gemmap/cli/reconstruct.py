@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 import typer
 
+from gemmap.api.options import Engine
 from gemmap.cli.errors import reports_errors
 from gemmap.errors import InputError
-from gemmap.fit.config import FitConfig
+from gemmap.fit.config import FitConfig, Shape
+from gemmap.fit.schedule import Loss, Schedule, Start
 
-_READING, _FIT, _RUN = "Reading the particles", "Fit", "Run"
+_READING, _FIT, _IMAGES, _RUN = "Reading the particles", "Fit", "Images engine", "Run"
 
 EXAMPLE = (
     "[bold]Example:[/bold] gemmap reconstruct Refine3D/job010/run_data.star -o run1\n\n"
@@ -91,8 +93,42 @@ def reconstruct(
             rich_help_panel=_FIT,
         ),
     ] = None,
+    shape: Annotated[
+        Shape,
+        typer.Option(
+            help="What of a Gaussian may change beside centre and mass: all, no rotation, one width for all axes, "
+            "nothing.",
+            rich_help_panel=_FIT,
+        ),
+    ] = FitConfig.shape,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="aggregate: fit to the sums of one pass over the images. images: go through the images again and "
+            "again, as the paper does.",
+            rich_help_panel=_FIT,
+        ),
+    ] = "aggregate",
+    epochs: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Visits to every image; 3, or 10 from a random start.", rich_help_panel=_IMAGES),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(metavar="N", help="Images per step.", rich_help_panel=_IMAGES)
+    ] = Schedule.batch_size,
+    loss: Annotated[
+        Loss,
+        typer.Option(help="Weigh frequencies by the noise, or all alike.", rich_help_panel=_IMAGES),
+    ] = Schedule.loss,
+    start: Annotated[
+        Start,
+        typer.Option(help="From the voxels fitted to the aggregate, or at random.", rich_help_panel=_IMAGES),
+    ] = Schedule.start,
+    rate: Annotated[
+        float, typer.Option(metavar="X", help="Factor on all learning rates.", rich_help_panel=_IMAGES)
+    ] = Schedule.rate,
     max_steps: Annotated[
-        int, typer.Option(metavar="N", help="Most steps of a fit.", rich_help_panel=_FIT)
+        int, typer.Option(metavar="N", help="Most steps of a fit to the aggregate.", rich_help_panel=_FIT)
     ] = FitConfig.max_steps,
     seed: Annotated[
         int, typer.Option(metavar="N", help="Seed of everything random.", rich_help_panel=_FIT)
@@ -146,6 +182,13 @@ def reconstruct(
         "particle_diameter_a": particle_diameter_a,
         "n_gaussians": n_gaussians,
         "mask": mask,
+        "engine": engine,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "loss": loss,
+        "start": start,
+        "rate": rate,
+        "shape": shape,
         "max_steps": max_steps,
         "seed": seed,
         "threads": threads,

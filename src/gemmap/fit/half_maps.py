@@ -10,6 +10,7 @@ from gemmap.fit.aggregate import Accumulator, Aggregate
 from gemmap.fit.choice import Choice, joint
 from gemmap.fit.config import FitConfig
 from gemmap.fit.extent import find_extent
+from gemmap.fit.images import Particles
 from gemmap.fit.init import default_count
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.records import FitResult, Reconstruction
@@ -74,7 +75,8 @@ def reconstruct_halves(
         total = sum(kept[half][1:], kept[half][0])
         progress.aggregate(name, total)
         settings, error = choices[half].settings, choices[half].error
-        results[half], gaussian_map = fit(total, settings, error, region, config, count, seed, progress)
+        images = Particles(table, stack, rows[half], 1.0 / noise[half], table.optics_group)
+        results[half], gaussian_map = fit(total, images, settings, error, region, config, count, seed, progress)
         trial = gaussian_map if trial is None else trial
         del total
         progress.result(name, results[half])
@@ -85,8 +87,12 @@ def reconstruct_halves(
     error = error_variance(trial, *kept[2])
     total = sum(kept[2], kept[1][0])
     kept.clear()
+    spectra = np.concatenate([noise[1], noise[2]])
+    own = table.optics_group + len(noise[1]) * (table.half - 1)
+    everything = Particles(table, stack, np.arange(len(table)), 1.0 / spectra, own)
     full, _ = fit(
         total,
+        everything,
         joint(choices[1], choices[2]),
         error,
         Region.build(stack.box_px, largest.radius_px, mask, largest.edge_px),
