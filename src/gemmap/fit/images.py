@@ -5,6 +5,7 @@ images of a batch enter its gradient, scaled to the number of particles, so that
 the aggregate engine.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -93,14 +94,19 @@ def train(
     number = state.number
     for batch in _batches(particles, schedule, seed, number, now.centres.device):
         number += 1
-        slopes, of_images = batch_gradient(now, batch, unit, n / len(batch.rows))
+        try:
+            slopes, of_images = batch_gradient(now, batch, unit, n / len(batch.rows))
+        except NumericsError:  # Gaussians beyond all numbers
+            if number == 1:
+                raise
+            return Trained(good, _diverged(number, good, math.inf))
         losses.append(of_images)
         if number == 1:
             good = State.at_rest(now, MeanLoss.of(of_images))
             if not good.first.is_finite:
                 raise NumericsError("The loss of the start is not a number; the images or their noise may hold NaN.")
         if not bool(of_images.isfinite().all()):
-            return Trained(good, _diverged(number, good, MeanLoss.of(of_images)))
+            return Trained(good, _diverged(number, good, float(of_images.mean())))
         slopes[3] = slopes[3] + penalty * now.log_masses.exp()
         pull = pull + slopes[0].norm(dim=1)
         rates = schedule.rates(number / schedule.batches(n))
@@ -114,17 +120,17 @@ def train(
         if schedule.ends_window(number, n):
             loss = MeanLoss.of(torch.cat(losses))
             if loss.is_above(good.first):
-                return Trained(good, _diverged(number, good, loss))
+                return Trained(good, _diverged(number, good, loss.mean))
             good = State(number, now, adam.copy(), pull, good.first, loss)
             losses.clear()
             watch(good)
     return Trained(good, "")
 
 
-def _diverged(number: int, good: State, loss: MeanLoss) -> str:
+def _diverged(number: int, good: State, loss: float) -> str:
     return (
         f"the steps diverged: up to batch {number} the mean loss of an image went from {good.first.mean:.6g} to "
-        f"{loss.mean:.6g}; the Gaussians after batch {good.number} are kept: give a smaller --rate or larger "
+        f"{loss:.6g}; the Gaussians after batch {good.number} are kept: give a smaller --rate or larger "
         "--batch-size"
     )
 
