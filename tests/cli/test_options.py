@@ -40,7 +40,7 @@ def reconstruct(gemmap: Callable, particles: Path, tmp_path: Path, quick_fit: li
 def test_the_command_has_every_option_and_no_other() -> None:
     command = typer.main.get_command(app).commands["reconstruct"]
     names = {parameter.name for parameter in command.params}
-    about_the_run = {"output", "config", "overwrite", "dry_run", "verbose", "quiet"}
+    about_the_run = {"output", "resume", "config", "overwrite", "dry_run", "verbose", "quiet"}
     assert names == {f.name for f in fields(ReconstructionOptions)} | about_the_run
     defaults = {parameter.name: parameter.default for parameter in command.params}
     for f in fields(ReconstructionOptions):

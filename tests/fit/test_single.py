@@ -9,6 +9,7 @@ from fit_cases import aggregate_of, correlation, particles, phantom
 from gemmap.fit.choice import TRIED, Settings
 from gemmap.fit.config import FitConfig
 from gemmap.fit.images import Particles
+from gemmap.fit.keeper import Forgetful, RunState
 from gemmap.fit.progress import Silent
 from gemmap.fit.region import Region
 from gemmap.fit.schedule import Schedule
@@ -29,7 +30,10 @@ SOME_ERROR = np.full(BOX // 2 + 1, 1.0 / AGGREGATE.weight.mean())
 
 
 def fitted(settings=SETTINGS, error=NO_ERROR, progress=None, **options):
-    return fit(AGGREGATE, PARTICLES, settings, error, REGION, FitConfig(**options), 500, 0, progress or Silent())
+    progress = progress or Silent()
+    run = RunState(Forgetful(), progress)
+    config = FitConfig(**options)
+    return fit(AGGREGATE, PARTICLES, settings, error, REGION, config, 500, 0, progress, run, "fit half1")
 
 
 def test_the_steps_and_the_start_are_those_it_is_given():

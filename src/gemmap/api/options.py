@@ -1,5 +1,6 @@
-"""Every option of a reconstruction that can change its result, as one value that goes to a file and comes back."""
+"""Every option of a reconstruction, as one value that goes to a file and comes back."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -55,10 +56,13 @@ class ReconstructionOptions:
     threads: int | None = None
     device: str = "auto"
     save_aggregates: bool = False
+    checkpoint_interval_s: float = 60.0
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; expected 0 or more.")
+        if not 0.0 <= self.checkpoint_interval_s < math.inf:
+            raise InputError(f"The checkpoint interval is {self.checkpoint_interval_s:g} s; expected 0 or more.")
         given = [f.name for f in fields(self) if f.name in READING_OPTIONS and getattr(self, f.name) != f.default]
         if self.particles is None and given:
             raise InputError(f"{given[0]} is for particles read from a file; leave it out or give a path.")

@@ -76,6 +76,11 @@ class ReconstructionPlan:
         origin = "from the file" if self.split.from_file else f"drawn at random with seed {self.split.seed}"
         return f"{self.split.n_half1:,} + {self.split.n_half2:,}, {origin}"
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether another process could go on: particles in memory are gone with this one."""
+        return self.options.particles is not None
+
     def lines(self) -> list[str]:
         """Return the plan in words."""
         parts = ", ".join(f"{name} {memory_text(size)}" for name, size in self.memory.parts.items())

@@ -47,6 +47,7 @@ def reconstruct(
     threads: int | None = None,
     device: str = "auto",
     save_aggregates: bool = False,
+    checkpoint_interval_s: float = 60.0,
 ) -> ReconstructionResult:
     """Reconstruct a density map from particles with known poses.
 
@@ -103,6 +104,9 @@ def reconstruct(
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     save_aggregates
         Keep what the images of each half say, for adding more particles later.
+    checkpoint_interval_s
+        Least time in seconds between two saves of what :func:`gemmap.resume` goes on from; 0 saves after every stage
+        and every chunk of images. Nothing is saved without ``output``, or of particles in memory.
 
     Raises
     ------
@@ -143,6 +147,7 @@ def reconstruct(
         threads=threads,
         device=device,
         save_aggregates=save_aggregates,
+        checkpoint_interval_s=checkpoint_interval_s,
     )
     folder = _path(output)
     if folder is not None:

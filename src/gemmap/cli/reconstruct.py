@@ -1,6 +1,7 @@
 """``gemmap reconstruct``: particles with known poses to half-maps, a map and its resolution."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ _READING, _FIT, _IMAGES, _RUN = "Reading the particles", "Fit", "Images engine",
 
 EXAMPLE = (
     "[bold]Example:[/bold] gemmap reconstruct Refine3D/job010/run_data.star -o run1\n\n"
+    "[bold]After a crash:[/bold] gemmap reconstruct --resume run1\n\n"
     "The folder receives half-maps, the final map, curves, figures and a record of the run; its README.txt lists them."
 )
 
@@ -24,13 +26,24 @@ EXAMPLE = (
 @reports_errors
 def reconstruct(
     ctx: typer.Context,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results; must not exist.")],
     particles: Annotated[
         Path | None,
         typer.Argument(
             metavar="PARTICLES",
             help="Particle file: .star (RELION), .cs (cryoSPARC), or with --poses .mrcs, .txt, .star or .cs "
             "(cryoDRGN). May come from --config instead.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder for the results; must not exist.", show_default=False),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Finish the interrupted run in this folder, with its own options.",
             show_default=False,
         ),
     ] = None,
@@ -147,6 +160,15 @@ def reconstruct(
             rich_help_panel=_RUN,
         ),
     ] = False,
+    checkpoint_interval_s: Annotated[
+        float,
+        typer.Option(
+            "--checkpoint-interval",
+            metavar="SECONDS",
+            help="Least time between two saves of what --resume goes on from.",
+            rich_help_panel=_RUN,
+        ),
+    ] = 60.0,
     config: Annotated[
         Path | None,
         typer.Option(help="Options from the config.yaml of a run; options given here win.", rich_help_panel=_RUN),
@@ -194,8 +216,15 @@ def reconstruct(
         "threads": threads,
         "device": device,
         "save_aggregates": save_aggregates,
+        "checkpoint_interval_s": checkpoint_interval_s,
     }
     explicit = {name: value for name, value in given.items() if _is_explicit(ctx, name)}
+    if resume is not None:
+        _refuse_beside_resume(ctx)
+        _resume(resume, verbose, quiet, explicit)
+        return
+    if output is None:
+        raise InputError("No folder for the results was given; give -o FOLDER.")
 
     from gemmap.api.options import ReconstructionOptions, read_config
     from gemmap.api.plan import plan_reconstruction
@@ -220,6 +249,33 @@ def reconstruct(
         return
     result = run_plan(plan, output, screen.progress(), ["gemmap", *sys.argv[1:]])
     screen.result(summary_lines(summarise(result)))
+
+
+def _resume(folder: Path, verbose: bool, quiet: bool, explicit: Mapping[str, Any]) -> None:
+    """Finish an interrupted run."""
+    from gemmap.api.resume import UnfinishedRun
+    from gemmap.api.run import summarise
+    from gemmap.cli.screen import Screen
+    from gemmap.report.summary import summary_lines
+
+    screen = Screen(verbose, quiet)
+    with UnfinishedRun(folder) as run:
+        plan = run.plan(*(explicit.get(name) for name in ("threads", "device", "checkpoint_interval_s")))
+        screen.say(*plan.lines())
+        result = run.finish(plan, screen.progress())
+    screen.result(summary_lines(summarise(result)))
+
+
+def _refuse_beside_resume(ctx: typer.Context) -> None:
+    """Refuse what a run that is resumed has decided already."""
+    allowed = {"resume", "threads", "device", "checkpoint_interval_s", "verbose", "quiet"}
+    for parameter in ctx.command.params:
+        if parameter.name is not None and parameter.name not in allowed and _is_explicit(ctx, parameter.name):
+            name = "PARTICLES" if parameter.name == "particles" else max(parameter.opts, key=len)
+            raise InputError(
+                f"{name} was given beside --resume, but a run is resumed with its own options; leave it out, or start "
+                "another run with -o."
+            )
 
 
 def _is_explicit(ctx: typer.Context, name: str) -> bool:

@@ -10,8 +10,10 @@ from gemmap.fit.config import Shape
 from gemmap.fit.gaussian_fit import Step, fit_gaussians
 from gemmap.fit.images import Particles, train
 from gemmap.fit.init import at_random, from_voxels
+from gemmap.fit.keeper import RunState
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.parameters import Parameters
+from gemmap.fit.pieces import training_from_piece, training_to_piece
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.records import StepRecord
 from gemmap.fit.schedule import RANDOM_PART, Schedule
@@ -69,28 +71,39 @@ def fit_to_images(
     schedule: Schedule,
     shape: Shape,
     progress: Progress,
+    run: RunState,
+    stage_name: str,
 ) -> Fitted:
     """Go through the images for the epochs of the schedule, from voxels or from Gaussians at random in ``window``.
 
-    The aggregate gives the start and the price of mass only.
+    The aggregate gives the start and the price of mass only. ``run`` keeps where the training is, under the name of the
+    stage.
     """
-    if schedule.start == "aggregate":
-        first = start.on_voxels()
-    else:
-        first = at_random(equations, window, max(1, int(RANDOM_PART * start.count)), start.seed)
     records: list[StepRecord] = []
-    began = time.perf_counter()
-    total = schedule.steps(len(particles))
+    name = f"{stage_name} training"
+    piece = run.recall(name)
+    if piece is not None:
+        state, records = training_from_piece(piece, window.device)
+        progress.note(f"{stage_name}: {state.number:,} batches were done before")
+    elif schedule.start == "aggregate":
+        state = State.at_rest(start.on_voxels())
+    else:
+        state = State.at_rest(at_random(equations, window, max(1, int(RANDOM_PART * start.count)), start.seed))
+    began = time.perf_counter() - (records[-1].seconds if records else 0.0)
+    total = schedule.steps(len(particles)) - state.number
     with stage(progress, "Gaussians against images", total, "batches"):
 
         def watch(state: State) -> None:
             done = state.number - (records[-1].step if records else 0)
             records.append(StepRecord(state.number, state.loss.mean, time.perf_counter() - began))
+            if run.due():
+                run.hold(**{name: training_to_piece(state, records)})
+                run.save(stage_name)
             progress.advance(done, f"{len(state.parameters):,} Gaussians, mean loss {state.loss.mean:.6g}")
 
         trained = train(
             particles,
-            State.at_rest(first),
+            state,
             equations.unit,
             start.price,
             schedule,
@@ -99,6 +112,7 @@ def fit_to_images(
             start.seed,
             watch,
         )
+    run.drop(name)
     if trained.failure:
         progress.note(f"Fit of {len(particles):,} particles: {trained.failure}")
     now = trained.state

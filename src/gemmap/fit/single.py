@@ -9,6 +9,7 @@ from gemmap.fit.choice import Settings
 from gemmap.fit.config import FitConfig
 from gemmap.fit.descent import VoxelStart, fit_to_aggregate, fit_to_images
 from gemmap.fit.images import Particles
+from gemmap.fit.keeper import RunState
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.records import FitResult
@@ -28,10 +29,13 @@ def fit(
     count: int,
     seed: int,
     progress: Progress,
+    run: RunState,
+    stage_name: str,
 ) -> tuple[FitResult, Volume]:
     """Fit all particles of ``aggregate`` as trials chose; return the result and the map of the Gaussians alone.
 
-    ``particles`` are the same ones, for the engine that goes back to the images.
+    ``particles`` are the same ones, for the engine that goes back to the images, and ``run`` keeps how far that is,
+    under the name of the stage.
     ``error`` is the variance of what the Gaussians cannot represent (:func:`gemmap.fit.residual.error_variance`).
     """
     device = torch.device(config.device)
@@ -44,7 +48,9 @@ def fit(
         fitted = fit_to_aggregate(equations, start, settings.steps, config.shape, progress)
     else:
         window = region.on(device)
-        fitted = fit_to_images(equations, start, window, particles, config.schedule, config.shape, progress)
+        fitted = fit_to_images(
+            equations, start, window, particles, config.schedule, config.shape, progress, run, stage_name
+        )
     gaussian_map = to_box(fitted.volume, box, equations.unit)
     voxel_map = to_box(blur(u, settings.voxels.blob_px, equations.grid), box, equations.unit)
     gaussians = fitted.parameters.to_gaussians(aggregate.pixel_size_a, equations.unit)
