@@ -81,14 +81,17 @@ def fit_to_images(
     """
     records: list[StepRecord] = []
     name = f"{stage_name} training"
+    on_voxels = start.on_voxels()
+    # As many Gaussians as voxels carry mass, and fewer to begin with where they have to find their places.
+    cap = len(on_voxels)
     piece = run.recall(name)
     if piece is not None:
         state, records = training_from_piece(piece, window.device)
         progress.note(f"{stage_name}: {state.number:,} batches were done before")
     elif schedule.start == "aggregate":
-        state = State.at_rest(start.on_voxels())
+        state = State.at_rest(on_voxels)
     else:
-        state = State.at_rest(at_random(equations, window, max(1, int(RANDOM_PART * start.count)), start.seed))
+        state = State.at_rest(at_random(equations, window, max(1, int(RANDOM_PART * cap)), start.seed))
     began = time.perf_counter() - (records[-1].seconds if records else 0.0)
     total = schedule.steps(len(particles)) - state.number
     with stage(progress, "Gaussians against images", total, "batches"):
@@ -108,7 +111,7 @@ def fit_to_images(
             start.price,
             schedule,
             shape,
-            start.count,
+            cap,
             start.seed,
             watch,
         )
