@@ -24,8 +24,6 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "benc
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LARGEST_IMAGE_BYTES = 300_000
-#: Options of the paper's engine. The pages name them; a program without this engine has none of them.
-IMAGES_ENGINE = {"--engine", "--epochs", "--batch-size", "--loss"}
 
 
 def name_of(page: Path) -> str:
@@ -112,8 +110,6 @@ def test_commands_have_the_options_they_use(page: Path) -> None:
 
 def test_options_named_in_the_text_exist() -> None:
     known = set().union(*(options_of(name) for name in ("reconstruct", "simulate", "demo"))) | {"--help", "--version"}
-    if not known & IMAGES_ENGINE:
-        known |= IMAGES_ENGINE
     others = {"--slow", "--peer", "--strict", "--uninvert-data"}
     pages = [page for page in PAGES if page.parent.name != "benchmarks"]
     named = {option for page in pages for option in re.findall(r"`(--[a-z][a-z-]*)", prose(page))}

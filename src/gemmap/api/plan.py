@@ -124,7 +124,7 @@ def plan_reconstruction(
     table, split = assign_halves(table, options.seed)
     _require_enough(split, config)
     mask = None if options.mask is None else _read_mask(options.mask, stack.box_px, table.pixel_size_a)
-    memory = plan_memory(stack.box_px, len(table))
+    memory = plan_memory(stack.box_px, len(table), 0 if config.schedule is None else config.schedule.batch_size)
     require_memory(memory)
     return ReconstructionPlan(
         options=options,
