@@ -341,13 +341,21 @@ def test_one_process_at_a_time(gemmap: Callable, interrupted: Path) -> None:
     assert (interrupted / "checkpoint" / "index.json").exists()
 
 
-def test_overwrite_removes_the_checkpoint(gemmap: Callable, interrupted: Path, quick_fit: list) -> None:
+def test_overwrite_removes_the_checkpoint(gemmap: Callable, interrupted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+
+    def looks(*arguments: object) -> None:
+        found.append(list(arguments[5].names()))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gemmap.api.run.reconstruct_halves", looks)
     (interrupted / ".run_class001.0123456789ab.part.mrc").touch()
     outcome = gemmap("reconstruct", interrupted.parent / "particles.star", "-o", interrupted, "--overwrite")
-    assert outcome.code == 0, outcome.err
+    assert outcome.code == 130, outcome.err
+    assert found == [[]]
     assert not (interrupted / "checkpoint").exists()
     assert not list(interrupted.glob(".*"))
-    assert "Interrupted" not in (interrupted / "run.log").read_text()
+    assert (interrupted / "run.log").read_text().count("Interrupted") == 1
 
 
 def test_the_interval(gemmap: Callable, particles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

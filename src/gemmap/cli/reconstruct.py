@@ -242,9 +242,7 @@ def reconstruct(
         raise InputError("No particle file was given; give PARTICLES, or --config with the config.yaml of a run.")
     screen = Screen(verbose, quiet)
     plan = plan_reconstruction(options)
-    if verbose:
-        screen.say(*(f"{name}: {value}" for name, value in asdict(options).items()))
-    screen.say(*plan.lines())
+    screen.plan(plan.lines(), asdict(options))
     if dry_run:
         return
     result = run_plan(plan, output, screen.progress(), ["gemmap", *sys.argv[1:]])
@@ -261,7 +259,7 @@ def _resume(folder: Path, verbose: bool, quiet: bool, explicit: Mapping[str, Any
     screen = Screen(verbose, quiet)
     with UnfinishedRun(folder) as run:
         plan = run.plan(*(explicit.get(name) for name in ("threads", "device", "checkpoint_interval_s")))
-        screen.say(*plan.lines())
+        screen.plan(plan.lines(), asdict(plan.options))
         result = run.finish(plan, screen.progress())
     screen.result(summary_lines(summarise(result)))
 
