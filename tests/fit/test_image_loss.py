@@ -125,3 +125,23 @@ def test_single_precision_follows_double():
     error = (a.by_projection - b.by_projection.double()).norm() / a.by_projection.norm()
     assert float(error) < 1e-3
     assert b.by_projection.dtype == torch.float32
+
+
+@pytest.mark.parametrize("d", [7, 8])
+@pytest.mark.parametrize("with_ctf", [True, False])
+def test_the_loss_of_single_precision_by_direct_sums(d, with_ctf):
+    """The compiled kernel, against an oracle that shares nothing with it."""
+    projections, batch = case(d=d, ctf=with_ctf)
+    single = ImageBatch(
+        batch.images.float(), None if batch.ctf is None else batch.ctf.float(), batch.scales.float(),
+        batch.inverse_noise.float(), PIXEL_SIZE_A,
+    )  # fmt: skip
+    found = image_loss(projections.float(), single).losses.numpy()
+    np.testing.assert_allclose(found, direct_loss(projections, batch, with_ctf), rtol=1e-4)
+
+
+def test_many_images_are_compared_group_by_group():
+    """More images than are taken at a time, and a last group that is smaller."""
+    projections, batch = case(b=4 * torch.get_num_threads() + 3)
+    expected = direct_loss(projections, batch, True)
+    np.testing.assert_allclose(image_loss(projections, batch).losses.numpy(), expected, rtol=1e-5)

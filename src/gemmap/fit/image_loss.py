@@ -9,13 +9,13 @@ coefficient. It is the loss whose sum over all particles the aggregate holds: wi
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from jaxtyping import Complex, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from gemmap.geometry.grids import half_plane_frequencies, shell_index
-from gemmap.physics.ctf import ctf_from_coefficients
+from gemmap.kernels.residuals import weigh_residuals
+
+_IMAGES_PER_THREAD = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,54 +58,25 @@ class LossAndGradients:
 
 
 def image_loss(projections: Float[Tensor, "b d d"], batch: ImageBatch) -> LossAndGradients:
-    """Compare projections (origin at pixel D//2, before CTF and scale) with the images of a batch."""
-    d = batch.box_px
-    scale = batch.scales[:, None, None]
-    transfer = scale if batch.ctf is None else scale * ctf_from_coefficients(batch.ctf, d, batch.pixel_size_a)
-    modelled = transfer * _transform(projections)
-    residual = modelled - _transform(batch.images)
-    weighted = _weights(batch) * residual
-    mates = _mates(d, batch.images)
-    return LossAndGradients(
-        0.5 * _inner(residual, weighted, mates),
-        _adjoint(transfer * weighted, d),
-        _inner(modelled, weighted, mates) / batch.scales,
-    )
+    """Compare projections (origin at pixel D//2, before CTF and scale) with the images of a batch.
 
-
-def _transform(images: Float[Tensor, "b d d"]) -> Complex[Tensor, "b d h"]:
-    """Plain transform with the origin at pixel D//2."""
-    result: Tensor = torch.fft.rfft2(torch.fft.ifftshift(images, dim=(-2, -1)))
-    return result
-
-
-def _adjoint(transform: Complex[Tensor, "b d h"], size: int) -> Float[Tensor, "b d d"]:
-    """Sum over the full plane of Re(transform exp(2 pi i k.x / D)): the adjoint of :func:`_transform`."""
-    images: Tensor = torch.fft.irfft2(transform, s=(size, size), norm="forward")
-    centred: Tensor = torch.fft.fftshift(images, dim=(-2, -1))
-    return centred
-
-
-def _inner(a: Tensor, b: Tensor, mates: Tensor) -> Float[Tensor, " b"]:
-    """Real inner product over the full plane."""
-    product: Tensor = ((a.real * b.real + a.imag * b.imag) * mates).sum(dim=(-2, -1))
-    return product
-
-
-def _mates(size: int, like: Tensor) -> Float[Tensor, " h"]:
-    """How many coefficients of the full plane one of the half-plane stands for: 1 on x = 0, else 2.
-
-    The Nyquist column of even sizes, one of its own, is beyond the radius D/2 and left out of every sum.
+    Transforms are taken about pixel 0: moving the origin turns the phases of P and Y alike, and of the residual back.
     """
-    count = torch.full((size // 2 + 1,), 2.0, dtype=like.dtype, device=like.device)
-    count[0] = 1.0
-    return count
-
-
-def _weights(batch: ImageBatch) -> Float[Tensor, "b d h"]:
-    """1/sigma^2 at every frequency of radius below D/2, 0 beyond."""
-    d = batch.box_px
-    ky, kx = half_plane_frequencies(d)
-    shell = np.where(4 * (ky**2 + kx**2) < d**2, shell_index(d, 2), -1)
-    with_zero = torch.nn.functional.pad(batch.inverse_noise, (0, 1))
-    return with_zero[:, torch.from_numpy(shell).to(with_zero.device)]
+    b, d = len(projections), batch.box_px
+    by_projection = torch.empty_like(projections)
+    losses, by_scale = torch.empty_like(batch.scales), torch.empty_like(batch.scales)
+    # On the CPU few images at a time, so that their transforms stay in its caches.
+    group = _IMAGES_PER_THREAD * torch.get_num_threads() if projections.device.type == "cpu" else b
+    for start in range(0, b, group):
+        here = slice(start, start + group)
+        gradient, losses[here], by_scale[here] = weigh_residuals(
+            torch.fft.rfft2(projections[here]),
+            torch.fft.rfft2(batch.images[here]),
+            None if batch.ctf is None else batch.ctf[here],
+            batch.scales[here],
+            batch.inverse_noise[here],
+            batch.pixel_size_a,
+        )
+        # The adjoint of the plain transform: the sum over the full plane, without a factor.
+        by_projection[here] = torch.fft.irfft2(gradient, s=(d, d), norm="forward")
+    return LossAndGradients(losses, by_projection, by_scale)

@@ -149,13 +149,14 @@ def batch_gradient(
     parameters: Parameters, batch: PosedBatch, unit: float, multiplier: float = 1.0
 ) -> tuple[list[Tensor], Float[Tensor, " b"]]:
     """Derivatives of ``multiplier`` times the loss of a batch with respect to the four tensors, and its losses."""
-    scales, masses = parameters.log_scales.exp(), parameters.log_masses.exp()
+    scales, masses = parameters.log_scales.exp(), parameters.log_masses.exp() * unit
     geometry = parameters.centres, scales, parameters.quaternions, masses, batch.rotations, batch.shifts_px
     projections = ops.project(*geometry, batch.images.box_px)
-    compared = image_loss(projections * unit, batch.images)
-    gathered = ops.project_gather(compared.by_projection * (unit * multiplier), *geometry)
+    compared = image_loss(projections, batch.images)
+    gathered = ops.project_gather(compared.by_projection, *geometry)
     centres, by_scale, quaternions, by_mass = gathered[:4]
-    return [centres, by_scale * scales, quaternions, by_mass * masses], compared.losses
+    slopes = [centres, by_scale * scales, quaternions, by_mass * masses]
+    return [multiplier * slope for slope in slopes], compared.losses
 
 
 def _batches(

@@ -6,7 +6,7 @@ import numpy as np
 from numba import get_num_threads
 
 from gemmap._types import Float
-from gemmap.kernels.cpu_projector import LANES, RUN, build_table, differentiate, gather, splat
+from gemmap.kernels.cpu_projector import RUN, build_table, differentiate, gather, splat
 
 Gradients: TypeAlias = tuple[
     Float[np.ndarray, "n 3"],
@@ -47,13 +47,11 @@ def project_gather(
     cut: float,
 ) -> Gradients:
     """Derivatives of <grad_images, images>, float32; see :func:`gemmap.kernels.projections.project_gather`."""
-    b, size, _ = grad_images.shape
-    padded = np.zeros((b, size, size + LANES), np.float32)
-    padded[:, :, :size] = grad_images
+    b = len(rotations)
     table = build_table(centres, scales, quaternions, masses)
     in_space = np.zeros((len(masses), 10))
     of_runs = np.zeros((-(-len(masses) // RUN), b, 8))
-    gather(table, rotations.astype(np.float64), shifts.astype(np.float64), cut, padded, in_space, of_runs)
+    gather(table, rotations.astype(np.float64), shifts.astype(np.float64), cut, grad_images, in_space, of_runs)
     gradients = tuple(np.empty(a.shape, np.float32) for a in (centres, scales, quaternions, masses))
     differentiate(in_space, scales, quaternions, *gradients)
     of_poses = of_runs.sum(0)

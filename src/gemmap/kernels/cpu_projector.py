@@ -7,21 +7,24 @@ the exponent d^T C^-1 d is taken in nested form, as the square of a whitened off
 
     u_y = d_y / sqrt(C_yy),     u_x = (d_x - slope d_y) sqrt(C_yy / det C),     slope = C_xy / C_yy,
 
-so every row has its exact interval inside the ellipse |u| <= cut, and only pixels of the support count. det C is the
-squared length of the cross product of B's rows (Cauchy-Binet): a sum of squares, positive for all scales > 0, and no
-subtraction of nearly equal numbers for needles and sheets.
+so a pixel belongs to the support where |u| <= cut. det C is the squared length of the cross product of B's rows
+(Cauchy-Binet): a sum of squares, positive for all scales > 0, and no subtraction of nearly equal numbers for needles
+and sheets.
 
-Intervals and constants are float64. Inside a row, u and the kernel are float32, taken eight pixels at a time by the
-processor's vector unit with a short series for the exponential. (A recurrence g(x+1) = g(x) r(x) needs two
-multiplications per pixel instead of about fifteen, but one pixel after the other, and two exponentials per row to start
-it: it took twice as long.) Pixels of the last eight beyond the interval are masked, so buffers are eight wider than
-images.
+Centres and constants are float64. Inside a row, u and the kernel are float32, taken eight pixels at a time by the
+processor's vector unit with a short series for the exponential. Every row of a Gaussian takes the same pixels, those of
+the rectangle around the ellipse in whole vectors, and the exponent says which of them count: an exact interval for each
+row needs a square root, and a branch that is often mispredicted. At the right edge the rectangle begins further left,
+so that no pixel outside the image is touched.
 
 Forward: each thread owns an image, or a band of rows if there are more threads than images, and adds the Gaussians in
 their order, so no atomics are needed and the bits do not depend on the number of threads. Backward: each Gaussian reads
 its own window in every image and takes the moments of order 0, 1 and 2 of gradient x kernel, from which all derivatives
 are closed forms. Threads own runs of Gaussians of a fixed length; what a run adds to the derivatives of the poses is
 kept and summed in the order of the runs.
+
+A run is taken in phases: look at all its Gaussians in an image, then go over their pixels, then (backward) take the
+derivatives. One Gaussian after the other, the processor waits for the square roots and sums of each.
 """
 
 import math
@@ -33,11 +36,14 @@ from numba import njit, prange
 from gemmap._types import Float
 
 Vector: TypeAlias = tuple[float, float, float]
-Ellipse: TypeAlias = tuple[float, float, float, float, float, float]
 Moments: TypeAlias = tuple[float, float, float, float, float, float]
 
 # Columns of the table, one row per Gaussian: centre, R(q) diag(s) row by row, mass.
 X, Y, Z, AXES, MASS, N_COLUMNS = 0, 1, 2, 3, 12, 13
+# What a Gaussian is in one image: centre as pixel indices, 1 / sqrt(C_yy), slope, sqrt(C_yy / det C), peak for mass 1,
+# rows of B; and its pixels: first and last row, first column and their number.
+_X, _Y, _PER_Y, _SLOPE, _PER_X, _PEAK, _B_X, _B_Y, _N_SEEN = 0, 1, 2, 3, 4, 5, 6, 9, 12
+_TOP, _BOTTOM, _LEFT, _COUNT, _N_WINDOW = 0, 1, 2, 3, 4
 
 # No 'nnan' or 'ninf': a NaN in a gradient must reach the caller.
 _FASTMATH = {"contract", "arcp", "nsz", "reassoc"}
@@ -47,9 +53,10 @@ RUN = 512
 # Pixels whose weights are kept until their moments are taken, in whole blocks; a larger window is taken in parts.
 _PIXELS, _BLOCK = 4096, 32
 
-_ONE, _HALF, _NOTHING, _LOWEST = np.float32(1), np.float32(0.5), np.float32(0), np.float32(-126)
-# 2^f = sum_k (f log 2)^k / k!, to 1e-8 for |f| <= 1/2.
-_C1, _C2, _C3, _C4, _C5, _C6, _C7 = (np.float32(math.log(2) ** k / math.factorial(k)) for k in range(1, 8))
+_HALF, _NOTHING, _LOWEST = np.float32(0.5), np.float32(0), np.float32(-126)
+# 2^f = sum_k C_k f^k, to 1e-7 for |f| <= 1/2.
+_SERIES = np.polynomial.Chebyshev.interpolate(np.exp2, 5, [-0.5, 0.5]).convert(kind=np.polynomial.Polynomial).coef
+_C0, _C1, _C2, _C3, _C4, _C5 = (np.float32(c) for c in _SERIES)
 # exp(-u^2 / 2) = 2^(_LOG2 u^2).
 _LOG2 = -0.5 / math.log(2)
 _LOG2_F = np.float32(_LOG2)
@@ -105,38 +112,39 @@ def _seen(table: np.ndarray, j: int, a0: float, a1: float, a2: float) -> Vector:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _ellipse(
-    table: np.ndarray, j: int, rotation: np.ndarray, shift: np.ndarray, size: int
-) -> tuple[Ellipse, Vector, Vector]:
-    """Centre x and y as pixel indices, sqrt(C_yy), slope, sqrt(det C / C_yy) and peak for mass 1; rows of B."""
+def _see(
+    table: np.ndarray,
+    first: int,
+    end: int,
+    rotation: np.ndarray,
+    shift: np.ndarray,
+    cut: float,
+    size: int,
+    seen: np.ndarray,
+    windows: np.ndarray,
+) -> None:
+    """Look at a run of Gaussians: fill ``seen`` and ``windows``, a row for each."""
     r = rotation
-    c_x, c_y, c_z = table[j, X], table[j, Y], table[j, Z]
-    x = r[0, 0] * c_x + r[0, 1] * c_y + r[0, 2] * c_z - shift[0] + size // 2
-    y = r[1, 0] * c_x + r[1, 1] * c_y + r[1, 2] * c_z - shift[1] + size // 2
-    b, c = _seen(table, j, r[0, 0], r[0, 1], r[0, 2]), _seen(table, j, r[1, 0], r[1, 1], r[1, 2])
-    c_yy = c[0] * c[0] + c[1] * c[1] + c[2] * c[2]
-    n0, n1, n2 = b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]
-    root_det = math.sqrt(n0 * n0 + n1 * n1 + n2 * n2)
-    width_y = math.sqrt(c_yy)
-    slope = (b[0] * c[0] + b[1] * c[1] + b[2] * c[2]) / c_yy
-    return (x, y, width_y, slope, root_det / width_y, 1.0 / (2.0 * math.pi * root_det)), b, c
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _row(e: Ellipse, row: int, cut: float, size: int) -> tuple[int, int, float, float]:
-    """First pixel of the support in a row and their number; u_y of the row and u_x of its first pixel."""
-    x, y, width_y, slope, width_x, _ = e
-    dy = row - y
-    u_y = dy / width_y
-    middle = x + slope * dy
-    first, last = _overlap(middle, math.sqrt(max(cut * cut - u_y * u_y, 0.0)) * width_x, size)
-    return first, last - first + 1, u_y, (first - middle) / width_x
-
-
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
-def _lanes(count: int) -> int:
-    """Pixels of a row that are computed: whole vectors."""
-    return max(count + LANES - 1, 0) // LANES * LANES
+    for j in range(first, end):
+        p = j - first
+        c_x, c_y, c_z = table[j, X], table[j, Y], table[j, Z]
+        x = r[0, 0] * c_x + r[0, 1] * c_y + r[0, 2] * c_z - shift[0] + size // 2
+        y = r[1, 0] * c_x + r[1, 1] * c_y + r[1, 2] * c_z - shift[1] + size // 2
+        b, c = _seen(table, j, r[0, 0], r[0, 1], r[0, 2]), _seen(table, j, r[1, 0], r[1, 1], r[1, 2])
+        c_xx, c_yy = b[0] * b[0] + b[1] * b[1] + b[2] * b[2], c[0] * c[0] + c[1] * c[1] + c[2] * c[2]
+        n0, n1, n2 = b[1] * c[2] - b[2] * c[1], b[2] * c[0] - b[0] * c[2], b[0] * c[1] - b[1] * c[0]
+        root_det, width_y = math.sqrt(n0 * n0 + n1 * n1 + n2 * n2), math.sqrt(c_yy)
+        seen[p, _X], seen[p, _Y] = x, y
+        seen[p, _PER_Y], seen[p, _PER_X] = 1.0 / width_y, width_y / root_det
+        seen[p, _SLOPE] = (b[0] * c[0] + b[1] * c[1] + b[2] * c[2]) / c_yy
+        seen[p, _PEAK] = 1.0 / (2.0 * math.pi * root_det)
+        for axis in range(3):
+            seen[p, _B_X + axis], seen[p, _B_Y + axis] = b[axis], c[axis]
+        windows[p, _TOP], windows[p, _BOTTOM] = _overlap(y, cut * width_y, size)
+        left, right = _overlap(x, cut * math.sqrt(c_xx), size)
+        # Whole vectors, moved to the left where they would leave the image.
+        count = min(max(right - left + LANES, 0) // LANES * LANES, size)
+        windows[p, _LEFT], windows[p, _COUNT] = min(left, size - count), count
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
@@ -145,7 +153,7 @@ def _exp2(v: np.float32) -> np.float32:
     v = v if v > _LOWEST else _LOWEST
     n = np.int32(v - _HALF)
     f = v - np.float32(n)
-    series = _ONE + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * (_C5 + f * (_C6 + f * _C7))))))
+    series = _C0 + f * (_C1 + f * (_C2 + f * (_C3 + f * (_C4 + f * _C5))))
     power: np.float32 = series * np.int32((n + np.int32(127)) << np.int32(23)).view(np.float32)
     return power
 
@@ -156,55 +164,42 @@ def splat(
 ) -> None:
     """Write the images; one thread per band of rows of an image."""
     size = images.shape[1]
-    stride = size + LANES
+    lowest = np.float32(_LOG2 * cut * cut)
     for task in prange(len(images) * bands):
         i, band = task // bands, task % bands
         top, bottom = band * size // bands, (band + 1) * size // bands
         rotation, shift = rotations[i], shifts[i]
-        pixels = np.zeros((bottom - top) * stride, np.float32)
-        for k in range(len(table)):
-            e, _, _ = _ellipse(table, k, rotation, shift, size)
-            step, peak = np.float32(1.0 / e[4]), np.float32(table[k, MASS] * e[5])
-            y0, y1 = _overlap(e[1], cut * e[2], size)
-            for row in range(max(y0, top), min(y1, bottom - 1) + 1):
-                first, count, u_y, u_x = _row(e, row, cut, size)
-                start, log2 = np.float32(u_x), np.float32(_LOG2 * u_y * u_y)
-                # Unsigned, as a signed index may count from the end and is not vectorised; 32 bits as float32 has.
-                begin, n = np.uint64((row - top) * stride + first), np.int32(count)
-                for lane in range(_lanes(count)):
-                    u = start + np.float32(np.int32(lane)) * step
-                    value = peak * _exp2(log2 + _LOG2_F * u * u)
-                    pixels[begin + np.uint64(lane)] += value if np.int32(lane) < n else _NOTHING
-        images[i, top:bottom] = pixels.reshape(bottom - top, stride)[:, :size]
+        pixels = images[i].reshape(size * size)
+        pixels[top * size : bottom * size] = _NOTHING
+        seen, windows = np.empty((RUN, _N_SEEN)), np.empty((RUN, _N_WINDOW), np.int64)
+        for first in range(0, len(table), RUN):
+            end = min(first + RUN, len(table))
+            _see(table, first, end, rotation, shift, cut, size, seen, windows)
+            for p in range(end - first):
+                x, y, slope = seen[p, _X], seen[p, _Y], seen[p, _SLOPE]
+                per_x, per_y, left, count = seen[p, _PER_X], seen[p, _PER_Y], windows[p, _LEFT], windows[p, _COUNT]
+                step, height = np.float32(per_x), np.float32(table[first + p, MASS] * seen[p, _PEAK])
+                for row in range(max(windows[p, _TOP], top), min(windows[p, _BOTTOM], bottom - 1) + 1):
+                    u_y = (row - y) * per_y
+                    start, log2 = np.float32((left - x - slope * (row - y)) * per_x), np.float32(_LOG2 * u_y * u_y)
+                    # Unsigned, as a signed index may count from the end and is not vectorised; 32 bits as float32 has.
+                    begin = np.uint64(row * size + left)
+                    for lane in range(count):
+                        u = start + np.float32(np.int32(lane)) * step
+                        exponent = log2 + _LOG2_F * u * u
+                        value = height * _exp2(exponent)
+                        pixels[begin + np.uint64(lane)] += value if exponent >= lowest else _NOTHING
 
 
-# Inlined: with a call per row the gather takes a fifth longer.
+# Inlined, this and the next: as calls they take a sixth longer.
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, inline="always")
-def _weigh(e: Ellipse, row: int, cut: float, grad: np.ndarray, size: int, kept: np.ndarray, filled: int) -> int:
-    """Append a row's gradient x kernel, u_x and u_y to the three planes of kept; the kernel's peak is 1."""
-    plane = np.uint64(len(kept) // 3)
-    first, count, u_y, u_x = _row(e, row, cut, size)
-    start, step = np.float32(u_x), np.float32(1.0 / e[4])
-    across, log2 = np.float32(u_y), np.float32(_LOG2 * u_y * u_y)
-    begin, n = np.uint64(row * (size + LANES) + first), np.int32(count)
-    n_lanes = _lanes(count)
-    for lane in range(n_lanes):
-        u = start + np.float32(np.int32(lane)) * step
-        weight = _exp2(log2 + _LOG2_F * u * u) * grad[begin + np.uint64(lane)]
-        q = np.uint64(filled) + np.uint64(lane)
-        kept[q] = weight if np.int32(lane) < n else _NOTHING
-        kept[plane + q] = u
-        kept[plane + plane + q] = across
-    return filled + n_lanes
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
 def _sums(kept: np.ndarray, filled: int) -> Moments:
     """Sums of gradient x kernel x (1, u_x, u_y, u_x^2, u_x u_y, u_y^2) over the pixels kept."""
     plane = np.uint64(len(kept) // 3)
     # Whole blocks, as the loop is unrolled over several vectors.
     full = (filled + _BLOCK - 1) // _BLOCK * _BLOCK
-    kept[filled:full] = _NOTHING
+    for i in range(filled, full):
+        kept[np.uint64(i)] = _NOTHING
     m, m_x, m_y = _NOTHING, _NOTHING, _NOTHING
     m_xx, m_xy, m_yy = _NOTHING, _NOTHING, _NOTHING
     for i in range(full):
@@ -217,14 +212,29 @@ def _sums(kept: np.ndarray, filled: int) -> Moments:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, inline="always")
-def _moments(e: Ellipse, cut: float, grad: np.ndarray, size: int, kept: np.ndarray) -> Moments:
-    """Moments of gradient x kernel over the support, in the whitened offset u."""
+def _moments(
+    seen: np.ndarray, windows: np.ndarray, p: int, cut: float, grad: np.ndarray, size: int, kept: np.ndarray
+) -> Moments:
+    """Moments of gradient x kernel over the support, in the whitened offset u; the kernel's peak is 1."""
     m, m_x, m_y, m_xx, m_xy, m_yy = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    y0, y1 = _overlap(e[1], cut * e[2], size)
-    filled = 0
-    for row in range(y0, y1 + 1):
-        filled = _weigh(e, row, cut, grad, size, kept, filled)
-        if row == y1 or filled + size + LANES > len(kept) // 3:
+    x, y, slope, per_x, per_y = seen[p, _X], seen[p, _Y], seen[p, _SLOPE], seen[p, _PER_X], seen[p, _PER_Y]
+    bottom, left, count = windows[p, _BOTTOM], windows[p, _LEFT], windows[p, _COUNT]
+    step, lowest = np.float32(per_x), np.float32(_LOG2 * cut * cut)
+    plane, filled = np.uint64(len(kept) // 3), 0
+    for row in range(windows[p, _TOP], bottom + 1):
+        u_y = (row - y) * per_y
+        start, log2 = np.float32((left - x - slope * (row - y)) * per_x), np.float32(_LOG2 * u_y * u_y)
+        across, begin = np.float32(u_y), np.uint64(row * size + left)
+        for lane in range(count):
+            u = start + np.float32(np.int32(lane)) * step
+            exponent = log2 + _LOG2_F * u * u
+            weight = _exp2(exponent) * grad[begin + np.uint64(lane)]
+            q = np.uint64(filled) + np.uint64(lane)
+            kept[q] = weight if exponent >= lowest else _NOTHING
+            kept[plane + q] = u
+            kept[plane + plane + q] = across
+        filled += count
+        if row == bottom or filled + size > len(kept) // 3:
             part = _sums(kept, filled)
             m, m_x, m_y = m + part[0], m_x + part[1], m_y + part[2]
             m_xx, m_xy, m_yy = m_xx + part[3], m_xy + part[4], m_yy + part[5]
@@ -248,23 +258,33 @@ def gather(
     2 dL/dC = h W^T K W. From there, with H = A_2x3, dL/dcentre = H^T dL/dc, dL/dS = H^T dL/dC H, dL/dshift = -dL/dc,
     and dL/dH = dL/dc centre^T + 2 dL/dC B (R diag s)^T.
     """
-    b, size, stride = grad.shape
+    b, size, _ = grad.shape
     for run in prange(len(of_runs)):
-        kept = np.zeros(3 * (-(-max(_PIXELS, stride) // _BLOCK) * _BLOCK), np.float32)
+        kept = np.zeros(3 * (-(-max(_PIXELS, size) // _BLOCK) * _BLOCK), np.float32)
+        first, end = run * RUN, min((run + 1) * RUN, len(table))
+        seen, windows, moments = np.empty((RUN, _N_SEEN)), np.empty((RUN, _N_WINDOW), np.int64), np.empty((RUN, 6))
         for i in range(b):
-            pixels = grad[i].reshape(size * stride)
-            a, shift, g = rotations[i], shifts[i], of_runs[run, i]
-            for j in range(run * RUN, min((run + 1) * RUN, len(table))):
-                e, b_x, b_y = _ellipse(table, j, a, shift, size)
-                m, m_x, m_y, m_xx, m_xy, m_yy = _moments(e, cut, pixels, size, kept)
-                _, _, width_y, slope, width_x, peak = e
+            pixels = grad[i].reshape(size * size)
+            a, g = rotations[i], of_runs[run, i]
+            _see(table, first, end, a, shifts[i], cut, size, seen, windows)
+            for p in range(end - first):
+                m, m_x, m_y, m_xx, m_xy, m_yy = _moments(seen, windows, p, cut, pixels, size, kept)
+                moments[p, 0], moments[p, 1], moments[p, 2] = m, m_x, m_y
+                moments[p, 3], moments[p, 4], moments[p, 5] = m_xx, m_xy, m_yy
+            for j in range(first, end):
+                p = j - first
+                m, m_x, m_y = moments[p, 0], moments[p, 1], moments[p, 2]
+                m_xx, m_xy, m_yy = moments[p, 3], moments[p, 4], moments[p, 5]
+                slope, per_x, per_y, peak = seen[p, _SLOPE], seen[p, _PER_X], seen[p, _PER_Y], seen[p, _PEAK]
+                b_x = (seen[p, _B_X], seen[p, _B_X + 1], seen[p, _B_X + 2])
+                b_y = (seen[p, _B_Y], seen[p, _B_Y + 1], seen[p, _B_Y + 2])
                 h = table[j, MASS] * peak
-                g_x = h * m_x / width_x
-                g_y = h * m_y / width_y - slope * g_x
-                k_xx = h * (m_xx - m) / (width_x * width_x)
-                k_xy = h * m_xy / (width_x * width_y)
+                g_x = h * m_x * per_x
+                g_y = h * m_y * per_y - slope * g_x
+                k_xx = h * (m_xx - m) * per_x * per_x
+                k_xy = h * m_xy * per_x * per_y
                 c_xx, c_xy = k_xx, k_xy - slope * k_xx
-                c_yy = h * (m_yy - m) / (width_y * width_y) - slope * (k_xy + c_xy)
+                c_yy = h * (m_yy - m) * per_y * per_y - slope * (k_xy + c_xy)
                 in_space[j, 0] += peak * m
                 for axis in range(3):
                     in_space[j, 1 + axis] += a[0, axis] * g_x + a[1, axis] * g_y
@@ -275,9 +295,9 @@ def gather(
                         in_space[j, column] += t_x * a[0, other] + t_y * a[1, other]
                         column += 1
                 for axis in range(3):
-                    seen = AXES + 3 * axis
-                    along_x = b_x[0] * table[j, seen] + b_x[1] * table[j, seen + 1] + b_x[2] * table[j, seen + 2]
-                    along_y = b_y[0] * table[j, seen] + b_y[1] * table[j, seen + 1] + b_y[2] * table[j, seen + 2]
+                    at = AXES + 3 * axis
+                    along_x = b_x[0] * table[j, at] + b_x[1] * table[j, at + 1] + b_x[2] * table[j, at + 2]
+                    along_y = b_y[0] * table[j, at] + b_y[1] * table[j, at + 1] + b_y[2] * table[j, at + 2]
                     g[axis] += g_x * table[j, axis] + c_xx * along_x + c_xy * along_y
                     g[3 + axis] += g_y * table[j, axis] + c_xy * along_x + c_yy * along_y
                 g[6] -= g_x

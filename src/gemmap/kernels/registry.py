@@ -20,6 +20,10 @@ KERNELS: dict[str, dict[str, str]] = {
     "voxelize_gather": {"reference": "gemmap.kernels.reference", "numba": "gemmap.kernels.cpu_voxelize"},
     "project": {"reference": "gemmap.kernels.reference_project", "numba": "gemmap.kernels.cpu_project"},
     "project_gather": {"reference": "gemmap.kernels.reference_project", "numba": "gemmap.kernels.cpu_project"},
+    "weigh_residuals": {
+        "reference": "gemmap.kernels.reference_residuals",
+        "numba": "gemmap.kernels.cpu_residuals",
+    },
     "prepare_slices": {"reference": "gemmap.kernels.reference_insert", "numba": "gemmap.kernels.cpu_insert"},
     "insert_slices": {"reference": "gemmap.kernels.reference_insert", "numba": "gemmap.kernels.cpu_insert"},
     "complete_plane": {"reference": "gemmap.kernels.reference_insert", "numba": "gemmap.kernels.cpu_insert"},
