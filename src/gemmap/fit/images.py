@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gemmap._types import Int
 from gemmap.errors import NumericsError
+from gemmap.fit.adam import Adam
 from gemmap.fit.config import Shape
 from gemmap.fit.density_control import densify, prune
 from gemmap.fit.image_loss import ImageBatch, image_loss
@@ -112,11 +113,8 @@ def train(
         rates = schedule.rates(number / schedule.batches(n))
         now = bound(adam.step(now, restrict(slopes, shape), rates))
         if schedule.densifies_after(number, n):
-            fewer = prune(now)
-            adam.follow(fewer.source, fewer.is_new)
-            more = densify(fewer.parameters, pull[fewer.source], GROWTH, cap)
-            adam.follow(more.source, more.is_new)
-            now, pull = more.parameters, torch.zeros_like(more.parameters.log_masses)
+            now = _redistribute(now, adam, pull, cap)
+            pull = torch.zeros_like(now.log_masses)
         if schedule.ends_window(number, n):
             loss = MeanLoss.of(torch.cat(losses))
             if loss.is_above(good.first):
@@ -125,6 +123,15 @@ def train(
             losses.clear()
             watch(good)
     return Trained(good, "")
+
+
+def _redistribute(parameters: Parameters, adam: Adam, pull: Float[Tensor, " n"], cap: int) -> Parameters:
+    """Fewer Gaussians where they carry nothing, more where they are pulled; their moments follow."""
+    fewer = prune(parameters)
+    adam.follow(fewer.source, fewer.is_new)
+    more = densify(fewer.parameters, pull[fewer.source], GROWTH, cap)
+    adam.follow(more.source, more.is_new)
+    return more.parameters
 
 
 def _diverged(number: int, good: State, loss: float) -> str:
