@@ -93,7 +93,7 @@ def train(
     now, adam, pull = state.parameters, state.adam.copy(), state.pull.clone()
     losses: list[Tensor] = []
     number = state.number
-    for batch in _batches(particles, schedule, seed, number, now.centres.device):
+    for batch in image_batches(particles, schedule, seed, number, now.centres.device):
         number += 1
         try:
             slopes, of_images = batch_gradient(now, batch, unit, n / len(batch.rows))
@@ -166,7 +166,7 @@ def batch_gradient(
     return [multiplier * slope for slope in slopes], compared.losses
 
 
-def _batches(
+def image_batches(
     particles: Particles, schedule: Schedule, seed: int, done: int, device: torch.device
 ) -> Iterator[PosedBatch]:
     """Every particle once an epoch, in an order of the seed and the epoch; the first ``done`` batches are left out.
