@@ -43,7 +43,7 @@ def row(star: Path, root: Path, shape: str, count: int | None, start: str) -> st
         command = [sys.executable, "-m", "gemmap", "reconstruct", str(star), "-o", str(folder), "--overwrite", "-q"]
         command += ["--engine", "images", "--start", start, "--shape", shape]
         command += [] if count is None else ["--n-gaussians", str(count)]
-        subprocess.run(command, check=True)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     record = json.loads(job.read_text())
     truth, mask, pixel_size_a = (
         read_map(star.parent / "truth.mrc"), read_map(star.parent / "mask.mrc"), pixel_size_of(star),

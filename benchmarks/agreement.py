@@ -45,7 +45,7 @@ def run(star: Path, folder: Path, options: list[str]) -> dict[str, object]:
     job = folder / "job.json"
     if not job.exists() or json.loads(job.read_text())["status"] != "finished":
         command = [sys.executable, "-m", "gemmap", "reconstruct", str(star), "-o", str(folder), "--overwrite", "-q"]
-        subprocess.run([*command, *options], check=True)
+        subprocess.run([*command, *options], check=True, stdout=subprocess.DEVNULL)
     record: dict[str, object] = json.loads(job.read_text())
     return record
 
