@@ -46,7 +46,7 @@ test: lint  ## lint, and every test that needs no other program
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2
 
 docs: setup-dev  ## check the links of the documentation and run its commands
-	$(BIN)/pytest --slow tests/test_docs.py
+	$(BIN)/pytest --slow tests/test_docs.py tests/test_docs_empiar.py
 
 bench: setup-dev  ## what a full benchmark needs, and a small one: rate, time, memory, resolution
 	@sed -n '/^## Rerun/,/^## The sets/p' benchmarks/README.md | sed '$$d'

@@ -123,6 +123,13 @@ def test_python_blocks_use_public_names(page: Path) -> None:
         assert set(re.findall(r"\bgemmap\.(\w+)", text)) <= set(gemmap.__all__)
 
 
+def test_the_check_of_the_projection_prints_what_the_page_says() -> None:
+    page = ROOT / "docs" / "faithfulness.md"
+    (code,), (printed,) = blocks(page, "python"), blocks(page, "text")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == printed
+
+
 def test_outputs_lists_every_file() -> None:
     text = (ROOT / "docs" / "outputs.md").read_text(encoding="utf-8")
     assert [name for name in (*RUN_FILES, *SIMULATION_FILES, "README.txt") if f"`{name}`" not in text] == []

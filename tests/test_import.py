@@ -12,8 +12,8 @@ PUBLIC = {
     "Aggregate", "ArrayStack", "BackendError", "FitConfig", "FormatError", "Gaussians", "GemError", "ImageStack",
     "InputError", "NumericsError", "OutputError", "ParticleTable", "Progress", "ReconstructionResult", "Resolution",
     "SimulationConfig", "__version__", "embedded_structure", "fsc", "load_aggregate", "load_gaussians", "read_map",
-    "read_particles", "read_structure", "reconstruct", "resolution_at", "save_aggregate", "save_gaussians",
-    "simulate_particles", "soft_mask_from_map", "write_map", "write_simulation",
+    "read_particles", "read_structure", "reconstruct", "resolution_at", "resume", "save_aggregate",
+    "save_gaussians", "simulate_particles", "soft_mask_from_map", "write_map", "write_simulation",
 }  # fmt: skip
 HEAVY = ("numba", "triton", "matplotlib", "mrcfile", "torch", "scipy", "numpy", "gemmi")
 

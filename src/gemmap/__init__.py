@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gemmap.api.aggregates import load_aggregate, save_aggregate
     from gemmap.api.reconstruction import reconstruct
     from gemmap.api.result import ReconstructionResult
+    from gemmap.api.resume import resume
     from gemmap.api.simulation import write_simulation
     from gemmap.errors import BackendError, FormatError, GemError, InputError, NumericsError, OutputError
     from gemmap.fit.aggregate import Aggregate
@@ -37,6 +38,7 @@ _HOMES: dict[str, tuple[str, str]] = {
     for module, names in {
         "gemmap.api.aggregates": ("load_aggregate", "save_aggregate"),
         "gemmap.api.reconstruction": ("reconstruct",),
+        "gemmap.api.resume": ("resume",),
         "gemmap.api.result": ("ReconstructionResult",),
         "gemmap.api.simulation": ("write_simulation",),
         "gemmap.errors": (
@@ -89,6 +91,7 @@ __all__ = [
     "read_structure",
     "reconstruct",
     "resolution_at",
+    "resume",
     "save_aggregate",
     "save_gaussians",
     "simulate_particles",

@@ -23,6 +23,7 @@ def reconstruct_quickly(
     config: FitConfig,
     progress: Progress,
     mask: np.ndarray | None = None,
+    keeper: object = None,
 ) -> Reconstruction:
     CALLS.append((table, stack, config, mask))
     box, m = stack.box_px, grid_size(stack.box_px)

@@ -19,7 +19,7 @@ import gemmap.api.run
 from gemmap.cli.main import main
 
 
-def slow(table, stack, config, progress, mask=None):
+def slow(table, stack, config, progress, mask=None, keeper=None):
     class Slow:
         def __getattr__(self, name):
             return getattr(progress, name)
@@ -40,7 +40,8 @@ main()
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stop_keeps_what_is_there_and_says_so(simulated: Path, tmp_path: Path, number: signal.Signals) -> None:
     command = [sys.executable, "-c", SCRIPT, "reconstruct", simulated / "particles.star", "-o", tmp_path / "run"]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "PYTHONUNBUFFERED": "1"}
+    search = os.pathsep.join(filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")]))
+    environment = {**os.environ, "PYTHONPATH": search, "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
     )
@@ -52,7 +53,8 @@ def test_a_stop_keeps_what_is_there_and_says_so(simulated: Path, tmp_path: Path,
     assert process.returncode == 130, err
     assert re.fullmatch(
         r"Interrupted after \S+ s; .*/run keeps run_half1_class001_unfil\.mrc, backprojection_half1\.mrc, "
-        r"voxels_half1\.mrc, gaussians_half1\.safetensors, particles\.star\.\n",
+        r"voxels_half1\.mrc, gaussians_half1\.safetensors, particles\.star; "
+        r"gemmap reconstruct --resume /\S*/run goes on\.\n",
         err,
     )
     job = json.loads((tmp_path / "run" / "job.json").read_text())

@@ -14,7 +14,9 @@ import yaml
 
 from gemmap.api.options import ReconstructionOptions
 from gemmap.cli.main import app
+from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig
+from gemmap.fit.schedule import Schedule
 from gemmap.io.formats import read_particles
 from gemmap.io.mrc import write_map
 
@@ -38,7 +40,7 @@ def reconstruct(gemmap: Callable, particles: Path, tmp_path: Path, quick_fit: li
 def test_the_command_has_every_option_and_no_other() -> None:
     command = typer.main.get_command(app).commands["reconstruct"]
     names = {parameter.name for parameter in command.params}
-    about_the_run = {"output", "config", "overwrite", "dry_run", "verbose", "quiet"}
+    about_the_run = {"output", "resume", "config", "overwrite", "dry_run", "verbose", "quiet"}
     assert names == {f.name for f in fields(ReconstructionOptions)} | about_the_run
     defaults = {parameter.name: parameter.default for parameter in command.params}
     for f in fields(ReconstructionOptions):
@@ -58,6 +60,48 @@ def test_fit_options_reach_the_fit(reconstruct: Callable) -> None:
     _, _, config, _ = reconstruct("--particle-diameter", 150, "--n-gaussians", 77, "--max-steps", 3, "--seed", 4)
     assert (config.particle_diameter_a, config.n_gaussians, config.max_steps, config.seed) == (150.0, 77, 3, 4)
     assert config.device == default.device
+
+
+def test_the_engine_and_its_options_reach_the_fit(reconstruct: Callable) -> None:
+    default = reconstruct()[2]
+    assert (default.schedule, default.shape) == (None, "free")
+    assert reconstruct("--shape", "round")[2].shape == "round"
+    assert reconstruct("--engine", "images")[2].schedule == Schedule()
+    options = ("--epochs", 7, "--batch-size", 5, "--loss", "mse", "--start", "random", "--rate", 0.5)
+    assert reconstruct("--engine", "images", *options)[2].schedule == Schedule(7, 5, "mse", "random", 0.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--epochs", 2), "epochs is an option of the images engine; add --engine images or leave it out"),
+        (("--loss", "mse"), "loss is an option of the images engine"),
+        (("--engine", "images", "--epochs", 0), "Number of epochs is 0; expected at least 1"),
+        (("--engine", "images", "--batch-size", 10**6), "A batch of 1000000 images was asked for, but there are"),
+        (("--engine", "neural"), "'neural' is not one of 'aggregate', 'images'"),
+    ],
+)
+def test_options_that_do_not_fit(
+    gemmap: Callable, particles: Path, tmp_path: Path, options: tuple[object, ...], message: str
+) -> None:
+    outcome = gemmap("reconstruct", particles, "-o", tmp_path / "refused", *options)
+    assert outcome.code == 2
+    assert message in " ".join(outcome.err.replace("│", " ").split())
+    assert not (tmp_path / "refused").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"engine": "neural"}, "The engine is 'neural'; expected aggregate or images"),
+        ({"shape": "cube"}, "The shape is 'cube'; expected free or axis-aligned or round or fixed"),
+        ({"engine": "images", "loss": "l1"}, "The loss is 'l1'; expected whitened or mse"),
+        ({"engine": "images", "start": "far"}, "The start is 'far'; expected aggregate or random"),
+    ],
+)
+def test_words_that_python_does_not_check(option: dict, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        ReconstructionOptions(particles=None, **option)
 
 
 def test_reading_options(reconstruct: Callable, particles: Path, simulated: Path, tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from gemmap.fit.adam import Adam
 from gemmap.fit.density_control import LEAST_MASS, SPLIT_ABOVE_PX, densify, prune
 from gemmap.fit.parameters import Parameters, clone
 
@@ -85,27 +84,3 @@ def test_the_old_gaussians_are_left_alone():
     prune(before)
     for a, b in zip(before.tensors(), copy.tensors(), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=0)
-
-
-def test_moments_follow_their_gaussian():
-    """A Gaussian that survives moves on as if nothing had happened around it; a divided one starts from rest."""
-    before = some()
-    adam = Adam.at_rest(before)
-    slopes = [torch.from_numpy(np.random.default_rng(1).normal(size=t.shape)) for t in before.tensors()]
-    now = adam.step(before, slopes)
-    change = densify(now, torch.arange(12.0), 0.25, 100)
-    expected = [m.clone() for m in adam.first]
-    adam.follow(change.source, change.is_new)
-    for m, old in zip(adam.first, expected, strict=True):
-        assert len(m) == 15
-        torch.testing.assert_close(m[:9], old[:9])
-        assert not m[change.is_new].any()
-    assert adam.steps == 1
-
-
-def test_the_factor_scales_the_step():
-    before = some()
-    slopes = [torch.ones_like(t) for t in before.tensors()]
-    full, half = (Adam.at_rest(before).step(before, slopes, f) for f in (1.0, 0.5))
-    for start, a, b in zip(before.tensors(), full.tensors(), half.tensors(), strict=True):
-        torch.testing.assert_close(b - start, 0.5 * (a - start))

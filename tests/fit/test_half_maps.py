@@ -13,6 +13,7 @@ from gemmap.fit.config import FitConfig
 from gemmap.fit.half_maps import reconstruct_halves
 from gemmap.fit.progress import Silent
 from gemmap.fit.records import FitResult, Reconstruction
+from gemmap.fit.schedule import Schedule
 from gemmap.particles.stack import ArrayStack
 from gemmap.validate.masks import spherical_mask
 
@@ -308,3 +309,27 @@ def test_pure_noise_gives_maps_that_do_not_agree():
     result = run(images=noise)
     between = shell_correlation(result.half1.map * AROUND, result.half2.map * AROUND)
     assert between[4:].mean() < 0.2
+
+
+def test_nothing_of_half_2_reaches_half_1_in_the_images_engine():
+    """Not even by the mean noise that plain squared errors are divided by."""
+    schedule = Schedule(epochs=1, batch_size=25, loss="mse")
+    before = run(schedule=schedule)
+    louder = np.where((TABLE.half == 2)[:, None, None], IMAGES * 3 + 1, IMAGES)
+    after = run(images=louder, schedule=schedule)
+    assert same(before.half1, after.half1)
+    assert not same(before.half2, after.half2)
+
+
+def test_the_final_fit_weighs_each_half_by_its_own_noise():
+    """Half 2 three times as loud with the same noise spectra by mistake would be another map."""
+    schedule = Schedule(epochs=1, batch_size=25)
+    louder = np.where((TABLE.half == 2)[:, None, None], IMAGES + 10 * noise_images(), IMAGES)
+    result = run(images=louder, schedule=schedule)
+    assert correlation(result.full.map, TRUTH) > correlation(result.half2.map, TRUTH)
+    assert result.full.n_particles == N
+    assert result.full.steps[-1].step == N // 25
+
+
+def noise_images() -> np.ndarray:
+    return np.random.default_rng(5).normal(size=IMAGES.shape).astype(np.float32)

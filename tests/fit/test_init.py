@@ -71,6 +71,23 @@ def test_the_seed_decides(sparse):
     assert torch.equal(first.log_masses, other.log_masses)
 
 
+def test_nothing_to_start_from_is_said():
+    with pytest.raises(NumericsError, match="No Gaussian is left: no voxel of the fitted region carries mass; check"):
+        from_voxels(torch.zeros((8, 8, 8)), 0.7, 100, seed=0)
+
+
+def test_random_gaussians_lie_where_the_window_is(bright):
+    """In proportion to its values, off the lattice."""
+    window = torch.zeros((20, 20, 20))
+    window[12, 5, 8], window[3, 16, 10] = 1.0, 0.25
+    centres = at_random(bright, window, 4000, seed=0).centres
+    first = (centres - torch.tensor([-2.0, -5.0, 2.0])).abs().max(dim=1).values <= 0.5
+    second = (centres - torch.tensor([0.0, 6.0, -7.0])).abs().max(dim=1).values <= 0.5
+    assert bool((first ^ second).all())
+    assert float(first.double().mean()) == pytest.approx(0.8, abs=0.03)
+    assert float(centres.frac().abs().min()) < 0.1 < float(centres.frac().abs().max())
+
+
 def test_the_default_count_follows_the_volume():
     assert default_count(1.0) == default_count(2.0) >= 1
     assert default_count(80.0) / default_count(40.0) == pytest.approx(8.0, rel=0.01)
@@ -82,19 +99,24 @@ def bright():
     return NormalEquations.build(aggregate_of(*particles(density, 150, 24, noise=1.0)), 20, torch.device("cpu"))
 
 
-def test_random_gaussians_fill_the_sphere_evenly(bright):
-    start = at_random(bright, 7.0, 4000, seed=0)
+@pytest.fixture(scope="module")
+def sphere():
+    return torch.from_numpy((sum(x**2 for x in np.mgrid[-10:10, -10:10, -10:10]) < 49).astype(np.float32))
+
+
+def test_random_gaussians_fill_the_sphere_evenly(bright, sphere):
+    start = at_random(bright, sphere, 4000, seed=0)
     radius = start.centres.norm(dim=1).numpy()
-    assert radius.max() <= 7.0
+    assert 6.5 < radius.max() <= 7.0 + 0.75**0.5
     assert (radius < 7.0 * 0.5 ** (1 / 3)).mean() == pytest.approx(0.5, abs=0.03)
     assert np.abs(start.centres.mean(dim=0).numpy()).max() < 0.2
     assert len(start.log_masses.unique()) == 1
     torch.testing.assert_close(start.quaternions[:, 0], torch.ones(4000))
 
 
-def test_their_mass_is_the_best_one(bright):
+def test_their_mass_is_the_best_one(bright, sphere):
     """The data term is lowest along the common mass where the start puts it."""
-    start = at_random(bright, 7.0, 300, seed=1)
+    start = at_random(bright, sphere, 300, seed=1)
 
     def loss(log_factor):
         moved = Parameters(*start.tensors()[:3], start.log_masses + log_factor)
@@ -103,13 +125,13 @@ def test_their_mass_is_the_best_one(bright):
     assert loss(0.0) < min(loss(-0.02), loss(0.02))
 
 
-def test_the_seed_decides_where_they_are(bright):
-    first, again, other = (at_random(bright, 7.0, 50, seed=s).centres for s in (0, 0, 1))
+def test_the_seed_decides_where_they_are(bright, sphere):
+    first, again, other = (at_random(bright, sphere, 50, seed=s).centres for s in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 
 
-def test_dark_particles_have_no_random_start(bright):
+def test_dark_particles_have_no_random_start(bright, sphere):
     dark = replace(bright, data=-bright.data)
     with pytest.raises(NumericsError, match=r"mass -.*contrast is inverted; check poses, CTFs and --invert"):
-        at_random(dark, 7.0, 300, seed=0)
+        at_random(dark, sphere, 300, seed=0)

@@ -23,6 +23,13 @@ def test_more_particles_than_a_chunk_need_no_more_memory() -> None:
     assert few < many == more == 8 * 2**26
 
 
+def test_batches_are_counted_for_the_engine_that_has_them() -> None:
+    without, small, large = (plan_memory(128, 1000, batch) for batch in (0, 32, 5000))
+    assert "batches" not in without.parts
+    assert small.total_bytes - without.total_bytes == 10 * 32 * 4 * 128**2
+    assert large.parts["batches"] == 10 * 1000 * 4 * 128**2
+
+
 def test_too_much_is_refused() -> None:
     require_memory(MemoryPlan({"a": 5, "b": 5}, 10))
     with pytest.raises(InputError, match=r"needs about 11\.0 GB of memory and 10\.0 GB are available"):

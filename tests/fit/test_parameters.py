@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.transform import Rotation
 
-from gemmap.fit.parameters import MAX_SCALE_PX, MIN_SCALE_PX, Parameters, bound, clone
+from gemmap.fit.parameters import MAX_SCALE_PX, MIN_SCALE_PX, Parameters, bound, clone, restrict
 
 SIZE = 20
 
@@ -82,3 +82,24 @@ def test_scales_stay_within_bounds_and_quaternions_have_unit_length():
     torch.testing.assert_close(bounded.log_scales.exp(), torch.tensor([[MIN_SCALE_PX, 1.0, MAX_SCALE_PX]]))
     torch.testing.assert_close(bounded.quaternions, torch.tensor([[0.6, 0.0, 0.8, 0.0]]))
     assert bounded is p
+
+
+@pytest.mark.parametrize("shape", ["free", "axis-aligned", "round", "fixed"])
+def test_derivatives_of_fewer_parameters(shape):
+    p = parameters(dtype=torch.float64)
+    slopes = list(p.gather(torch.randn((SIZE,) * 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)))
+    before = [s.clone() for s in slopes]
+    centres, log_scales, quaternions, log_masses = restrict(slopes, shape)
+    assert torch.equal(centres, before[0])
+    assert torch.equal(log_masses, before[3])
+    assert torch.equal(quaternions, before[2]) == (shape == "free")
+    assert bool(quaternions.any()) == (shape == "free")
+    if shape in ("free", "axis-aligned"):
+        assert torch.equal(log_scales, before[1])
+    elif shape == "round":
+        # A step common to all axes of a Gaussian changes the loss as the sum of the three derivatives says.
+        torch.testing.assert_close(log_scales.sum(dim=1), before[1].sum(dim=1))
+        assert float((log_scales - log_scales[:, :1]).abs().max()) == 0.0
+    else:
+        assert not log_scales.any()
+    assert all(torch.equal(a, b) for a, b in zip(slopes, before, strict=True))

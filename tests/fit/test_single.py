@@ -8,22 +8,32 @@ from fit_cases import aggregate_of, correlation, particles, phantom
 
 from gemmap.fit.choice import TRIED, Settings
 from gemmap.fit.config import FitConfig
+from gemmap.fit.images import Particles
+from gemmap.fit.keeper import Forgetful, RunState
 from gemmap.fit.progress import Silent
 from gemmap.fit.region import Region
+from gemmap.fit.schedule import Schedule
 from gemmap.fit.single import fit
+from gemmap.particles.stack import ArrayStack
 
 BOX = 32
 DENSITY = phantom(4, 30)
 TRUTH = DENSITY.volume(BOX)
-AGGREGATE = aggregate_of(*particles(DENSITY, 300, BOX, noise=3.0), 3.0)
+TABLE, IMAGES = particles(DENSITY, 300, BOX, noise=3.0)
+AGGREGATE = aggregate_of(TABLE, IMAGES, 3.0)
+WHITE = np.full((1, BOX // 2 + 1), 1.0 / (3.0 * BOX) ** 2)
+PARTICLES = Particles(TABLE, ArrayStack(IMAGES), np.arange(300), WHITE, TABLE.optics_group)
 REGION = Region.build(BOX, 13.0, None)
 SETTINGS = Settings(TRIED[0], 3, inside_envelope=False)
 NO_ERROR = np.zeros(BOX // 2 + 1)
 SOME_ERROR = np.full(BOX // 2 + 1, 1.0 / AGGREGATE.weight.mean())
 
 
-def fitted(settings=SETTINGS, error=NO_ERROR):
-    return fit(AGGREGATE, settings, error, REGION, FitConfig(), 500, 0, Silent())
+def fitted(settings=SETTINGS, error=NO_ERROR, progress=None, **options):
+    progress = progress or Silent()
+    run = RunState(Forgetful(), progress)
+    config = FitConfig(**options)
+    return fit(AGGREGATE, PARTICLES, settings, error, REGION, config, 500, 0, progress, run, "fit half1")
 
 
 def test_the_steps_and_the_start_are_those_it_is_given():
@@ -56,3 +66,46 @@ def test_the_envelope_is_smaller_than_the_region():
         fitted(replace(SETTINGS, inside_envelope=i), SOME_ERROR)[0].details["residual_fraction_of_box"] for i in (0, 1)
     ]
     assert fractions[1] < 0.8 * fractions[0]
+
+
+def test_both_engines_reach_the_same_map():
+    """From the same start; baselines do not depend on the engine."""
+    aggregate, images = fitted()[0], fitted(schedule=Schedule(batch_size=20))[0]
+    np.testing.assert_array_equal(aggregate.voxels, images.voxels)
+    np.testing.assert_array_equal(aggregate.backprojection, images.backprojection)
+    assert correlation(aggregate.map, images.map) > 0.99
+    assert not np.array_equal(aggregate.map, images.map)
+    assert images.stopped_because == "all 3 epochs are done"
+    assert [s.step for s in images.steps][-1] == 45
+    assert images.steps[0].loss > 0
+
+
+def test_a_random_start_has_room_to_grow():
+    result, _ = fitted(schedule=Schedule(batch_size=20, start="random"))
+    assert 250 < len(result.gaussians) <= 500
+    assert correlation(result.map, TRUTH) > 0.9
+
+
+class Notes(Silent):
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.texts.append(text)
+
+
+@pytest.mark.parametrize("rate", [1.0, 1e4])
+def test_steps_that_diverge_leave_a_map_and_a_note(rate):
+    notes = Notes()
+    result, gaussian_map = fitted(schedule=Schedule(batch_size=20, rate=rate), progress=notes)
+    assert ("diverged" in result.stopped_because) == (rate > 1)
+    assert [result.stopped_because in text for text in notes.texts] == [True] * (rate > 1)
+    assert correlation(gaussian_map, TRUTH) > 0.9
+    assert result.steps
+
+
+@pytest.mark.parametrize("schedule", [None, Schedule(batch_size=20)])
+def test_the_shape_acts_on_both_engines(schedule):
+    free, fixed = (fitted(schedule=schedule, shape=shape)[0].gaussians.scales_a for shape in ("free", "fixed"))
+    assert float(fixed.std()) < 1e-5 * float(fixed.mean())
+    assert float(free.std()) > 1e-3 * float(free.mean())

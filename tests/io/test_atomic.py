@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from gemmap.errors import OutputError
-from gemmap.io.atomic import atomic_path
+from gemmap.io.atomic import atomic_path, remove_unfinished
 
 
 def test_file_appears_with_its_content_and_no_other_file_stays(tmp_path: Path) -> None:
@@ -44,3 +44,18 @@ def test_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    final = tmp_path / "run_class001.mrc"
+    names = [".run_class001.0123456789ab.part.mrc", ".other.0123456789ab.part.mrc", ".run_class001.x.part.mrc"]
+    for name in (*names, final.name):
+        (tmp_path / name).touch()
+    remove_unfinished([final, tmp_path / "absent.mrc", tmp_path / "no" / "folder.mrc"])
+    assert {file.name for file in tmp_path.iterdir()} == {final.name, *names[1:]}
+    # The name is the one that is used.
+    with atomic_path(final) as temporary:
+        temporary.touch()
+        remove_unfinished([final])
+        assert not temporary.exists()
+        temporary.touch()

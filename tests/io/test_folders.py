@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from gemmap.errors import InputError, OutputError
-from gemmap.io.folders import prepare_folder, require_free, require_space
+from gemmap.io.folders import prepare_folder, require_free, require_not_read, require_space
 
 
 def test_free(tmp_path: Path) -> None:
@@ -28,12 +28,12 @@ def test_prepare_removes_ours_and_nothing_else(tmp_path: Path) -> None:
     assert [file.name for file in folder.iterdir()] == ["theirs"]
 
 
-def test_what_is_read_is_not_removed(tmp_path: Path) -> None:
+def test_what_is_read_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "ours").touch()
     (tmp_path / "link").symlink_to(tmp_path / "ours")
     with pytest.raises(InputError, match="ours is read and would be replaced"):
-        prepare_folder(tmp_path, ["ours"], [tmp_path / "link"])
-    assert (tmp_path / "ours").exists()
+        require_not_read(tmp_path, ["ours"], [tmp_path / "link"])
+    require_not_read(tmp_path, ["theirs", "absent"], [tmp_path / "link", tmp_path / "absent"])
 
 
 def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:

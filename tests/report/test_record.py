@@ -16,7 +16,7 @@ import yaml
 import gemmap
 from gemmap.errors import OutputError
 from gemmap.report import record as module
-from gemmap.report.record import RunRecord, git_commit, to_plain, write_config, write_job, write_readme
+from gemmap.report.record import InputFile, RunRecord, git_commit, to_plain, write_config, write_job, write_readme
 from gemmap.validate.resolution import Resolution
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -42,9 +42,10 @@ def test_job_reads_back(tmp_path: Path) -> None:
             argv=["gemmap", "reconstruct", "Å.star"],
             config={"box_px": np.int64(64), "b": {"a": 1}},
             seeds={"half1": 11},
-            inputs=[particles, tmp_path / "absent.mrcs"],
+            inputs=[InputFile.of(particles), InputFile.of(tmp_path / "absent.mrcs")],
             status="finished",
             stopped=STARTED,
+            resumed=[STARTED],
             seconds={"aggregate": np.float32(1.5)},
             resolutions={"map": resolution},
             results={"noise": np.array([1.0, math.nan, math.inf]), "images_per_second": 412.0},
@@ -65,6 +66,7 @@ def test_job_reads_back(tmp_path: Path) -> None:
     ]
     assert job["status"] == "finished"
     assert (job["started"], job["stopped"]) == ("2026-01-02T03:04:05+00:00",) * 2
+    assert job["resumed"] == ["2026-01-02T03:04:05+00:00"]
     assert job["seconds"] == {"aggregate": 1.5}
     assert job["results"] == {"noise": [1.0, None, None], "images_per_second": 412.0}
     assert job["resolutions"]["map"] == {

@@ -1,15 +1,22 @@
-"""Every option of a reconstruction that can change its result, as one value that goes to a file and comes back."""
+"""Every option of a reconstruction, as one value that goes to a file and comes back."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import yaml
 
 from gemmap.errors import InputError
-from gemmap.fit.config import FitConfig
+from gemmap.fit.config import FitConfig, Shape
+from gemmap.fit.schedule import Loss, Schedule, Start
 
+Engine = Literal["aggregate", "images"]
+#: Options of the images engine; they have no meaning for the other.
+IMAGES_OPTIONS = ("epochs", "batch_size", "loss", "start", "rate")
+#: What options may be that are one of a few words.
+CHOICES = {"engine": get_args(Engine), "loss": get_args(Loss), "start": get_args(Start), "shape": get_args(Shape)}
 #: Options that say how files are read; they have no meaning for particles given as arrays.
 READING_OPTIONS = (
     "poses", "ctf", "ind", "passthrough", "no_ctf", "datadir", "strip_prefix", "first", "invert", "pixel_size_a",
@@ -37,18 +44,37 @@ class ReconstructionOptions:
     particle_diameter_a: float | None = None
     n_gaussians: int | None = None
     mask: Path | None = None
+    engine: Engine = "aggregate"
+    epochs: int | None = None
+    batch_size: int = Schedule.batch_size
+    loss: Loss = Schedule.loss
+    start: Start = Schedule.start
+    rate: float = Schedule.rate
+    shape: Shape = FitConfig.shape
     max_steps: int = FitConfig.max_steps
     seed: int = FitConfig.seed
     threads: int | None = None
     device: str = "auto"
     save_aggregates: bool = False
+    checkpoint_interval_s: float = 60.0
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; expected 0 or more.")
+        if not 0.0 <= self.checkpoint_interval_s < math.inf:
+            raise InputError(f"The checkpoint interval is {self.checkpoint_interval_s:g} s; expected 0 or more.")
         given = [f.name for f in fields(self) if f.name in READING_OPTIONS and getattr(self, f.name) != f.default]
         if self.particles is None and given:
             raise InputError(f"{given[0]} is for particles read from a file; leave it out or give a path.")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(f"The {name} is {getattr(self, name)!r}; expected {' or '.join(allowed)}.")
+        if self.engine == "aggregate":
+            others = [f for f in fields(self) if f.name in IMAGES_OPTIONS and getattr(self, f.name) != f.default]
+            if others:
+                raise InputError(
+                    f"{others[0].name} is an option of the images engine; add --engine images or leave it out."
+                )
         # A run can be repeated from any folder.
         for name in ("particles", "poses", "ctf", "ind", "datadir", "mask"):
             path = getattr(self, name)
@@ -63,7 +89,12 @@ class ReconstructionOptions:
             max_steps=self.max_steps,
             seed=self.seed,
             device=device,
+            shape=self.shape,
+            schedule=self._schedule() if self.engine == "images" else None,
         )
+
+    def _schedule(self) -> Schedule:
+        return Schedule(self.epochs, self.batch_size, self.loss, self.start, self.rate)
 
     @property
     def input_files(self) -> tuple[Path, ...]:

@@ -76,6 +76,11 @@ class ReconstructionPlan:
         origin = "from the file" if self.split.from_file else f"drawn at random with seed {self.split.seed}"
         return f"{self.split.n_half1:,} + {self.split.n_half2:,}, {origin}"
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether another process could go on: particles in memory are gone with this one."""
+        return self.options.particles is not None
+
     def lines(self) -> list[str]:
         """Return the plan in words."""
         parts = ", ".join(f"{name} {memory_text(size)}" for name, size in self.memory.parts.items())
@@ -117,9 +122,9 @@ def plan_reconstruction(
     table, stack = loaded.table, loaded.stack
     _check_frame(table, stack, config)
     table, split = assign_halves(table, options.seed)
-    _require_enough(split)
+    _require_enough(split, config)
     mask = None if options.mask is None else _read_mask(options.mask, stack.box_px, table.pixel_size_a)
-    memory = plan_memory(stack.box_px, len(table))
+    memory = plan_memory(stack.box_px, len(table), 0 if config.schedule is None else config.schedule.batch_size)
     require_memory(memory)
     return ReconstructionPlan(
         options=options,
@@ -213,13 +218,15 @@ def _check_frame(table: ParticleTable, stack: ImageStack, config: FitConfig) -> 
         background_window(box_px, 0.5 * config.particle_diameter_a / pixel_size_a)
 
 
-def _require_enough(split: HalfSplit) -> None:
+def _require_enough(split: HalfSplit, config: FitConfig) -> None:
     """Refuse halves too small to be cut once more into particles to fit and particles to judge the fit by."""
     smallest = min(split.n_half1, split.n_half2)
     if smallest < LEAST_PARTICLES:
         raise InputError(
             f"The smaller half-set has {smallest} particles; expected at least {LEAST_PARTICLES}: give more particles."
         )
+    if config.schedule is not None:
+        config.schedule.require_batch(smallest)
 
 
 def _read_mask(path: Path, box_px: int, pixel_size_a: float) -> Volume:

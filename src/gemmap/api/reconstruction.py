@@ -4,12 +4,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gemmap.api.options import ReconstructionOptions
+from gemmap.api.options import Engine, ReconstructionOptions
 from gemmap.api.plan import plan_reconstruction
 from gemmap.api.result import ReconstructionResult
 from gemmap.api.run import run_plan
-from gemmap.fit.config import FitConfig
+from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.progress import Progress, Silent
+from gemmap.fit.schedule import Loss, Schedule, Start
 from gemmap.io.folders import require_free
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
@@ -34,11 +35,19 @@ def reconstruct(
     particle_diameter_a: float | None = None,
     n_gaussians: int | None = None,
     mask: Path | str | None = None,
+    engine: Engine = "aggregate",
+    epochs: int | None = None,
+    batch_size: int = Schedule.batch_size,
+    loss: Loss = Schedule.loss,
+    start: Start = Schedule.start,
+    rate: float = Schedule.rate,
+    shape: Shape = FitConfig.shape,
     max_steps: int = FitConfig.max_steps,
     seed: int = FitConfig.seed,
     threads: int | None = None,
     device: str = "auto",
     save_aggregates: bool = False,
+    checkpoint_interval_s: float = 60.0,
 ) -> ReconstructionResult:
     """Reconstruct a density map from particles with known poses.
 
@@ -76,8 +85,17 @@ def reconstruct(
         Gaussians in each fit; None takes them from the particle's volume and the box.
     mask
         Map of values 0 to 1: the region to fit, and the mask of the curves.
+    engine
+        ``aggregate`` fits to the sums of one pass over the images; ``images`` goes through the images again and again,
+        as the paper does.
+    epochs, batch_size, loss, start, rate
+        Of the images engine: visits to every particle (None: 3, or 10 from a random start), images per step,
+        ``whitened`` or ``mse``, a start from the ``aggregate`` or at ``random``, and a factor on all learning rates.
+    shape
+        What of a Gaussian may change beside centre and mass: ``free`` (all), ``axis-aligned`` (no rotation), ``round``
+        (one width) or ``fixed`` (nothing).
     max_steps
-        Most steps of a fit.
+        Most steps of a fit to the aggregate.
     seed
         Of everything random.
     threads
@@ -86,6 +104,9 @@ def reconstruct(
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     save_aggregates
         Keep what the images of each half say, for adding more particles later.
+    checkpoint_interval_s
+        Least time in seconds between two saves of what :func:`gemmap.resume` goes on from; 0 saves after every stage
+        and every chunk of images. Nothing is saved without ``output``, or of particles in memory.
 
     Raises
     ------
@@ -114,11 +135,19 @@ def reconstruct(
         particle_diameter_a=particle_diameter_a,
         n_gaussians=n_gaussians,
         mask=_path(mask),
+        engine=engine,
+        epochs=epochs,
+        batch_size=batch_size,
+        loss=loss,
+        start=start,
+        rate=rate,
+        shape=shape,
         max_steps=max_steps,
         seed=seed,
         threads=threads,
         device=device,
         save_aggregates=save_aggregates,
+        checkpoint_interval_s=checkpoint_interval_s,
     )
     folder = _path(output)
     if folder is not None:

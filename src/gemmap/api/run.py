@@ -1,8 +1,9 @@
 """Carries out a plan, and leaves a true record of it however it ends."""
 
-import contextlib
+import shlex
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,9 +15,11 @@ from gemmap.api.result import ReconstructionResult
 from gemmap.errors import OutputError
 from gemmap.fit.aggregate import grid_size
 from gemmap.fit.half_maps import reconstruct_halves
+from gemmap.fit.keeper import Keeper
 from gemmap.fit.progress import Progress
+from gemmap.io.checkpoint import Checkpoint, remove_checkpoint
 from gemmap.io.folders import require_space
-from gemmap.report.record import RunRecord, peak_memory_bytes
+from gemmap.report.record import InputFile, RunRecord, peak_memory_bytes
 from gemmap.report.run_folder import MAP_NAME, RunFolder
 from gemmap.report.summary import RunSummary, duration_text, summary_lines
 from gemmap.validate.assessment import assess
@@ -24,6 +27,9 @@ from gemmap.validate.masks import soft_mask_from_map
 
 #: Maps written: three fits, each with its back-projection and voxels, and the mask.
 _N_MAPS = 10
+#: Checkpoint, at its largest: while half 2 is read, its three sums, once more while they replace the last ones, and
+#: half 1; maps and Gaussians of half 1 and of the trials.
+_CHECKPOINT_AGGREGATES, _CHECKPOINT_MAPS = 7, 7
 #: Figures, tables, Gaussians and the record, bytes.
 _SMALL_FILES_BYTES = 20 * 10**6
 
@@ -33,11 +39,15 @@ class RunInterrupted(KeyboardInterrupt):
 
 
 def output_bytes(plan: ReconstructionPlan) -> int:
-    """Return what the files of a run will take on disk, about."""
+    """Return what a run will take on disk at most, about."""
     box_px = plan.stack.box_px
     m = grid_size(box_px)
-    aggregates = 2 * 12 * m * m * (m // 2 + 1) if plan.options.save_aggregates else 0
-    return _N_MAPS * 4 * box_px**3 + aggregates + _SMALL_FILES_BYTES
+    aggregate_bytes, map_bytes = 12 * m * m * (m // 2 + 1), 4 * box_px**3
+    n_aggregates, n_maps = 2 * plan.options.save_aggregates, _N_MAPS
+    if plan.can_resume:
+        n_aggregates += _CHECKPOINT_AGGREGATES
+        n_maps += _CHECKPOINT_MAPS
+    return n_maps * map_bytes + n_aggregates * aggregate_bytes + _SMALL_FILES_BYTES
 
 
 def run_plan(
@@ -64,30 +74,44 @@ def run_plan(
         See :func:`gemmap.reconstruct`.
     """
     if output is None:
-        return _compute(plan, None, progress)
+        return _compute(plan, None, progress, None)
     require_space(output, output_bytes(plan))
-    config = asdict(plan.options)
     record = RunRecord(
         argv=argv,
-        config={**config, "device": plan.config.device, "threads": plan.n_threads},
+        config=used_options(plan),
         seeds={"seed": plan.options.seed},
-        inputs=plan.inputs,
+        inputs=[InputFile.of(file) for file in plan.inputs],
         started=datetime.now().astimezone(),
         notes=plan.notes,
     )
-    folder = RunFolder(output, plan.inputs)
+    with closing(RunFolder(output, plan.inputs)) as folder:
+        folder.write_start(argv, asdict(plan.options))
+        return carry_out(plan, folder, record, progress)
+
+
+def used_options(plan: ReconstructionPlan) -> dict[str, Any]:
+    """Return every option with the value used."""
+    return {**asdict(plan.options), "device": plan.config.device, "threads": plan.n_threads}
+
+
+def carry_out(
+    plan: ReconstructionPlan, folder: RunFolder, record: RunRecord, progress: Progress
+) -> ReconstructionResult:
+    """Do what is left to do of a run, fill its folder, and record how it ended; raises as `run_plan`."""
+    started = time.monotonic()
+    keeper = Checkpoint(folder.checkpoint_path, plan.options.checkpoint_interval_s) if plan.can_resume else None
     try:
         folder.write_record(record)
-        folder.write_start(argv, config)
         folder.write_particles(plan.table, getattr(plan.stack, "paths", None))
         for line in plan.lines():
             folder.log.write(line)
-        result = _compute(plan, folder, progress)
-        folder.write_record(_finished(record, result))
+        result = _compute(plan, folder, progress, keeper)
         for line in summary_lines(summarise(result)):
             folder.log.write(line)
+        folder.write_record(_finished(record, result))
+        remove_checkpoint(folder.checkpoint_path)
     except KeyboardInterrupt:
-        message = f"Interrupted after {_since(record)}; {_kept(folder)}."
+        message = f"Interrupted after {duration_text(time.monotonic() - started)}; {_kept(plan, folder)}."
         _close(folder, record, "interrupted", message)
         raise RunInterrupted(message) from None
     except BaseException as error:
@@ -114,10 +138,11 @@ def summarise(result: ReconstructionResult) -> RunSummary:
     )
 
 
-def _compute(plan: ReconstructionPlan, folder: RunFolder | None, progress: Progress) -> ReconstructionResult:
-    started = time.perf_counter()
+def _compute(
+    plan: ReconstructionPlan, folder: RunFolder | None, progress: Progress, keeper: Keeper | None
+) -> ReconstructionResult:
     recorder = Recorder(progress, folder, plan.table.pixel_size_a, plan.options.save_aggregates)
-    reconstruction = reconstruct_halves(plan.table, plan.stack, plan.config, recorder, plan.mask)
+    reconstruction = reconstruct_halves(plan.table, plan.stack, plan.config, recorder, plan.mask, keeper)
     fitted = time.perf_counter()
     half1, half2 = reconstruction.half1, reconstruction.half2
     if plan.mask is None:
@@ -141,15 +166,13 @@ def _compute(plan: ReconstructionPlan, folder: RunFolder | None, progress: Progr
     assessed = time.perf_counter()
     if folder is not None:
         folder.write_assessment(reconstruction, mask, assessment)
-    ended = time.perf_counter()
-    seconds = {
+    around = {
         "reading": plan.seconds,
-        **reconstruction.seconds,
-        "reconstruction": fitted - started,
+        "reconstruction": sum(reconstruction.seconds.values()),
         "validation": assessed - fitted,
-        "tables and figures": ended - assessed,
-        "total": plan.seconds + ended - started,
+        "tables and figures": time.perf_counter() - assessed,
     }
+    seconds = {**reconstruction.seconds, **around, "total": sum(around.values())}
     return ReconstructionResult(
         reconstruction=reconstruction,
         assessment=assessment,
@@ -205,16 +228,12 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
 
 def _close(folder: RunFolder, record: RunRecord, status: Any, message: str) -> None:
     """Record an early end; a disk that is full must not hide why the run ended."""
-    with contextlib.suppress(OutputError):
+    with suppress(OutputError):
         stopped = datetime.now().astimezone()
         folder.log.write(message)
         folder.write_record(replace(record, status=status, stopped=stopped, notes=[*record.notes, message]))
 
 
-def _since(record: RunRecord) -> str:
-    return duration_text((datetime.now().astimezone() - record.started).total_seconds())
-
-
-def _kept(folder: RunFolder) -> str:
-    results = folder.results()
-    return f"{folder.path} keeps {', '.join(results)}"
+def _kept(plan: ReconstructionPlan, folder: RunFolder) -> str:
+    kept = f"{folder.path} keeps {', '.join(folder.results())}"
+    return f"{kept}; gemmap reconstruct --resume {shlex.quote(str(folder.path))} goes on" if plan.can_resume else kept

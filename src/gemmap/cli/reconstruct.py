@@ -1,20 +1,24 @@
 """``gemmap reconstruct``: particles with known poses to half-maps, a map and its resolution."""
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from gemmap.api.options import Engine
 from gemmap.cli.errors import reports_errors
 from gemmap.errors import InputError
-from gemmap.fit.config import FitConfig
+from gemmap.fit.config import FitConfig, Shape
+from gemmap.fit.schedule import Loss, Schedule, Start
 
-_READING, _FIT, _RUN = "Reading the particles", "Fit", "Run"
+_READING, _FIT, _IMAGES, _RUN = "Reading the particles", "Fit", "Images engine", "Run"
 
 EXAMPLE = (
     "[bold]Example:[/bold] gemmap reconstruct Refine3D/job010/run_data.star -o run1\n\n"
+    "[bold]After a crash:[/bold] gemmap reconstruct --resume run1\n\n"
     "The folder receives half-maps, the final map, curves, figures and a record of the run; its README.txt lists them."
 )
 
@@ -22,13 +26,24 @@ EXAMPLE = (
 @reports_errors
 def reconstruct(
     ctx: typer.Context,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results; must not exist.")],
     particles: Annotated[
         Path | None,
         typer.Argument(
             metavar="PARTICLES",
             help="Particle file: .star (RELION), .cs (cryoSPARC), or with --poses .mrcs, .txt, .star or .cs "
             "(cryoDRGN). May come from --config instead.",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder for the results; must not exist.", show_default=False),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Finish the interrupted run in this folder, with its own options.",
             show_default=False,
         ),
     ] = None,
@@ -91,8 +106,42 @@ def reconstruct(
             rich_help_panel=_FIT,
         ),
     ] = None,
+    shape: Annotated[
+        Shape,
+        typer.Option(
+            help="What of a Gaussian may change beside centre and mass: all, no rotation, one width for all axes, "
+            "nothing.",
+            rich_help_panel=_FIT,
+        ),
+    ] = FitConfig.shape,
+    engine: Annotated[
+        Engine,
+        typer.Option(
+            help="aggregate: fit to the sums of one pass over the images. images: go through the images again and "
+            "again, as the paper does.",
+            rich_help_panel=_FIT,
+        ),
+    ] = "aggregate",
+    epochs: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Visits to every image; 3, or 10 from a random start.", rich_help_panel=_IMAGES),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option(metavar="N", help="Images per step.", rich_help_panel=_IMAGES)
+    ] = Schedule.batch_size,
+    loss: Annotated[
+        Loss,
+        typer.Option(help="Weigh frequencies by the noise, or all alike.", rich_help_panel=_IMAGES),
+    ] = Schedule.loss,
+    start: Annotated[
+        Start,
+        typer.Option(help="From the voxels fitted to the aggregate, or at random.", rich_help_panel=_IMAGES),
+    ] = Schedule.start,
+    rate: Annotated[
+        float, typer.Option(metavar="X", help="Factor on all learning rates.", rich_help_panel=_IMAGES)
+    ] = Schedule.rate,
     max_steps: Annotated[
-        int, typer.Option(metavar="N", help="Most steps of a fit.", rich_help_panel=_FIT)
+        int, typer.Option(metavar="N", help="Most steps of a fit to the aggregate.", rich_help_panel=_FIT)
     ] = FitConfig.max_steps,
     seed: Annotated[
         int, typer.Option(metavar="N", help="Seed of everything random.", rich_help_panel=_FIT)
@@ -111,6 +160,15 @@ def reconstruct(
             rich_help_panel=_RUN,
         ),
     ] = False,
+    checkpoint_interval_s: Annotated[
+        float,
+        typer.Option(
+            "--checkpoint-interval",
+            metavar="SECONDS",
+            help="Least time between two saves of what --resume goes on from.",
+            rich_help_panel=_RUN,
+        ),
+    ] = 60.0,
     config: Annotated[
         Path | None,
         typer.Option(help="Options from the config.yaml of a run; options given here win.", rich_help_panel=_RUN),
@@ -146,13 +204,27 @@ def reconstruct(
         "particle_diameter_a": particle_diameter_a,
         "n_gaussians": n_gaussians,
         "mask": mask,
+        "engine": engine,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "loss": loss,
+        "start": start,
+        "rate": rate,
+        "shape": shape,
         "max_steps": max_steps,
         "seed": seed,
         "threads": threads,
         "device": device,
         "save_aggregates": save_aggregates,
+        "checkpoint_interval_s": checkpoint_interval_s,
     }
     explicit = {name: value for name, value in given.items() if _is_explicit(ctx, name)}
+    if resume is not None:
+        _refuse_beside_resume(ctx)
+        _resume(resume, verbose, quiet, explicit)
+        return
+    if output is None:
+        raise InputError("No folder for the results was given; give -o FOLDER.")
 
     from gemmap.api.options import ReconstructionOptions, read_config
     from gemmap.api.plan import plan_reconstruction
@@ -170,13 +242,38 @@ def reconstruct(
         raise InputError("No particle file was given; give PARTICLES, or --config with the config.yaml of a run.")
     screen = Screen(verbose, quiet)
     plan = plan_reconstruction(options)
-    if verbose:
-        screen.say(*(f"{name}: {value}" for name, value in asdict(options).items()))
-    screen.say(*plan.lines())
+    screen.plan(plan.lines(), asdict(options))
     if dry_run:
         return
     result = run_plan(plan, output, screen.progress(), ["gemmap", *sys.argv[1:]])
     screen.result(summary_lines(summarise(result)))
+
+
+def _resume(folder: Path, verbose: bool, quiet: bool, explicit: Mapping[str, Any]) -> None:
+    """Finish an interrupted run."""
+    from gemmap.api.resume import UnfinishedRun
+    from gemmap.api.run import summarise
+    from gemmap.cli.screen import Screen
+    from gemmap.report.summary import summary_lines
+
+    screen = Screen(verbose, quiet)
+    with UnfinishedRun(folder) as run:
+        plan = run.plan(*(explicit.get(name) for name in ("threads", "device", "checkpoint_interval_s")))
+        screen.plan(plan.lines(), asdict(plan.options))
+        result = run.finish(plan, screen.progress())
+    screen.result(summary_lines(summarise(result)))
+
+
+def _refuse_beside_resume(ctx: typer.Context) -> None:
+    """Refuse what a run that is resumed has decided already."""
+    allowed = {"resume", "threads", "device", "checkpoint_interval_s", "verbose", "quiet"}
+    for parameter in ctx.command.params:
+        if parameter.name is not None and parameter.name not in allowed and _is_explicit(ctx, parameter.name):
+            name = "PARTICLES" if parameter.name == "particles" else max(parameter.opts, key=len)
+            raise InputError(
+                f"{name} was given beside --resume, but a run is resumed with its own options; leave it out, or start "
+                "another run with -o."
+            )
 
 
 def _is_explicit(ctx: typer.Context, name: str) -> bool:

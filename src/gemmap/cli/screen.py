@@ -1,6 +1,6 @@
 """Messages and progress on the screen: bars on a terminal, a line an interval elsewhere."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from gemmap.fit.progress import Progress, Silent
@@ -43,6 +43,12 @@ class Screen:
         """Print lines in any case."""
         for line in lines:
             self._console.print(line)
+
+    def plan(self, lines: Iterable[str], options: Mapping[str, object]) -> None:
+        """Print what will be done, and with every option if verbose, unless quiet."""
+        if self.verbose:
+            self.say(*(f"{name}: {value}" for name, value in options.items()))
+        self.say(*lines)
 
     def progress(self) -> Progress:
         """Return the progress that fits the output."""

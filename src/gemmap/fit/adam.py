@@ -4,6 +4,7 @@ Kingma & Ba 2015 (arXiv 1412.6980), except for the term added to the denominator
 tensor: Gaussians in noise-free corners must not move at full rate, and no result may depend on a unit.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from gemmap.fit.parameters import Parameters, clone
 
-#: Steps per parameter: centres in voxels, log scales, quaternions, log masses.
+#: Usual learning rates: centres in voxels, log scales, quaternions, log masses.
 RATES = (0.03, 0.01, 0.01, 0.01)
 BETAS = (0.9, 0.99)
 #: Added to the denominator, relative to its mean.
@@ -33,16 +34,20 @@ class Adam:
         first, second = ([torch.zeros_like(t) for t in parameters.tensors()] for _ in range(2))
         return cls(first, second)
 
-    def step(self, parameters: Parameters, slopes: list[Tensor], factor: float = 1.0) -> Parameters:
-        """Return the parameters one step further downhill; ``factor`` multiplies all rates."""
+    def copy(self) -> "Adam":
+        """Return moments that share no memory."""
+        return Adam([m.clone() for m in self.first], [v.clone() for v in self.second], self.steps)
+
+    def step(self, parameters: Parameters, slopes: list[Tensor], rates: Sequence[float] = RATES) -> Parameters:
+        """Return the parameters one step further downhill; ``rates`` are about what each may change by."""
         self.steps += 1
         moved = clone(parameters)
-        for value, slope, m, v, rate in zip(moved.tensors(), slopes, self.first, self.second, RATES, strict=True):
+        for value, slope, m, v, rate in zip(moved.tensors(), slopes, self.first, self.second, rates, strict=True):
             m.mul_(BETAS[0]).add_(slope, alpha=1.0 - BETAS[0])
             v.mul_(BETAS[1]).addcmul_(slope, slope, value=1.0 - BETAS[1])
             scale = (v / (1.0 - BETAS[1] ** self.steps)).sqrt()
             scale = scale + RELATIVE_EPSILON * scale.mean() + 1e-12
-            value.addcdiv_(m, scale, value=-factor * rate / (1.0 - BETAS[0] ** self.steps))
+            value.addcdiv_(m, scale, value=-rate / (1.0 - BETAS[0] ** self.steps))
         return moved
 
     def follow(self, source: Int[Tensor, " n"], is_new: Bool[Tensor, " n"]) -> None:

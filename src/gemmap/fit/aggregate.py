@@ -95,6 +95,11 @@ class Accumulator:
         slices.insert(prepared, table.rotations, self._volume)
         self.n_particles += len(table)
 
+    @property
+    def sums(self) -> Float[np.ndarray, "m m h 3"]:
+        """Real part, imaginary part and weight so far, of half the image plane; another process may go on from them."""
+        return self._volume
+
     def finish(self) -> Aggregate:
         """Return the aggregate; the accumulator must not be used afterwards."""
         slices.complete_plane(self._volume)

@@ -1,8 +1,14 @@
 """Options of a reconstruction: values, checked once."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from gemmap.errors import InputError
+from gemmap.fit.schedule import Schedule
+
+#: What of a Gaussian may change beside centre and mass. ``free``: everything. ``axis-aligned``: no rotation. ``round``:
+#: one standard deviation for all axes. ``fixed``: nothing.
+Shape = Literal["free", "axis-aligned", "round", "fixed"]
 
 
 @dataclass(frozen=True)
@@ -21,6 +27,10 @@ class FitConfig:
         Of everything drawn at random; the two halves derive different seeds from it.
     device
         ``cpu``, ``cuda``, ``cuda:1``, ...: where maps and Gaussians are fitted.
+    shape
+        What of a Gaussian may change beside centre and mass.
+    schedule
+        Of the images engine; None fits with the aggregate engine.
     """
 
     particle_diameter_a: float | None = None
@@ -28,6 +38,8 @@ class FitConfig:
     max_steps: int = 24
     seed: int = 0
     device: str = "cpu"
+    shape: Shape = "free"
+    schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
         if self.particle_diameter_a is not None and not self.particle_diameter_a > 0:

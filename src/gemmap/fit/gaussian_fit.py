@@ -11,8 +11,9 @@ import torch
 
 from gemmap.errors import NumericsError
 from gemmap.fit.adam import Adam
+from gemmap.fit.config import Shape
 from gemmap.fit.normal import NormalEquations
-from gemmap.fit.parameters import Parameters, bound, clone
+from gemmap.fit.parameters import Parameters, bound, clone, restrict
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ def fit_gaussians(
     penalty: float,
     steps: int,
     keep_going: Callable[[Step], bool],
+    shape: Shape = "free",
 ) -> Step:
     """Descend from ``start`` until ``keep_going`` says no or ``steps`` are done; return the last state.
 
@@ -53,5 +55,5 @@ def fit_gaussians(
             return state
         slopes = list(now.gather(gradient))
         slopes[3] = slopes[3] + penalty * now.log_masses.exp()
-        now = bound(adam.step(now, slopes))
+        now = bound(adam.step(now, restrict(slopes, shape)))
     return state

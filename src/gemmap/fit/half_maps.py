@@ -1,32 +1,77 @@
-"""Two fits that share nothing, and one of all particles."""
+"""Two fits that share nothing, and one of all particles; a stage that an earlier process kept is not done again."""
 
-import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from gemmap._types import Curve, Float, Int, Volume
-from gemmap.fit.aggregate import Accumulator, Aggregate
+from gemmap.fit.aggregate import Aggregate
+from gemmap.fit.aggregate_tensors import aggregate_from_tensors, aggregate_to_tensors
 from gemmap.fit.choice import Choice, joint
 from gemmap.fit.config import FitConfig
-from gemmap.fit.extent import find_extent
+from gemmap.fit.extent import Extent, find_extent
+from gemmap.fit.images import Particles
 from gemmap.fit.init import default_count
-from gemmap.fit.progress import Progress, stage
+from gemmap.fit.keeper import Forgetful, Keeper, RunState
+from gemmap.fit.one_pass import STAGE, aggregate_half, set_names
+from gemmap.fit.pieces import (
+    choice_from_piece,
+    choice_to_piece,
+    fit_from_piece,
+    fit_to_piece,
+    map_from_piece,
+    map_to_piece,
+)
+from gemmap.fit.progress import Progress
 from gemmap.fit.records import FitResult, Reconstruction
 from gemmap.fit.region import Region
 from gemmap.fit.residual import error_variance
 from gemmap.fit.single import fit
-from gemmap.fit.split import Split, places
 from gemmap.fit.trials import choose
-from gemmap.particles.batches import images_per_chunk, read_ahead, read_finite
+from gemmap.particles.batches import read_finite
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import noise_spectrum
 
 #: Images per optics group and half that the noise spectrum is measured on.
 NOISE_IMAGES = 500
-#: Images read at a time, in bytes; four such chunks are in memory.
-CHUNK_BYTES = 2**25
+
+_GAUSSIAN_MAP, _FULL = "half1_gaussian_map", "full_fit"
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What all stages of one reconstruction look at."""
+
+    table: ParticleTable
+    stack: ImageStack
+    config: FitConfig
+    progress: Progress
+    mask: Volume | None
+    state: RunState
+
+    def region(self, extent: Extent) -> Region:
+        """Region to fit."""
+        return Region.build(self.stack.box_px, extent.radius_px, self.mask, extent.edge_px)
+
+    def count(self, extent: Extent) -> int:
+        """Largest number of Gaussians."""
+        return self.config.n_gaussians or default_count(extent.radius_px)
+
+
+@dataclass(frozen=True, eq=False)
+class _Half:
+    """What is known of a half when it is fitted.
+
+    ``parts`` add up to its particles: one of half 1, two of half 2, on which the final fit measures its error; none
+    when that fit was done by an earlier process. ``gaussian_map`` is kept of half 1 only.
+    """
+
+    choice: Choice
+    parts: list[Aggregate]
+    result: FitResult
+    gaussian_map: Volume | None
 
 
 def reconstruct_halves(
@@ -35,82 +80,119 @@ def reconstruct_halves(
     config: FitConfig,
     progress: Progress,
     mask: Volume | None = None,
+    keeper: Keeper | None = None,
 ) -> Reconstruction:
     """Aggregate and fit one half after the other, reading every image once, then fit the sum of both.
 
     ``table.half`` is 1 or 2 everywhere. The halves share the options and, if given, the mask; diameter, noise spectra,
     trial fits, stopping and seeds are each half's own. The last fit, of all particles, may use both halves' decisions.
+    What ``keeper`` kept of the same reconstruction is not computed again.
     """
-    clock = time.perf_counter()
-    seconds: dict[str, float] = {}
-
-    def lap(name: str) -> None:
-        nonlocal clock
-        now = time.perf_counter()
-        seconds[name] = seconds.get(name, 0.0) + now - clock
-        clock = now
-
+    state = RunState(keeper or Forgetful(), progress)
+    run = _Run(table, stack, config, progress, mask, state)
     rows = {half: np.flatnonzero(table.half == half) for half in (1, 2)}
     extent = {half: find_extent(table, stack, rows[half], half, config, progress) for half in (1, 2)}
-    lap("particle diameter")
+    state.lap("particle diameter")
     noise = {half: _noise(table, stack, rows[half], extent[half].radius_px) for half in (1, 2)}
-    lap("noise spectra")
-    results: dict[int, FitResult] = {}
-    choices: dict[int, Choice] = {}
-    kept: dict[int, list[Aggregate]] = {}
-    trial: Volume | None = None
-    for half in (1, 2):
-        name = f"half{half}"
-        split = _aggregate(table, stack, rows[half], 1.0 / noise[half], half, progress)
-        lap("aggregate")
-        region = Region.build(stack.box_px, extent[half].radius_px, mask, extent[half].edge_px)
-        count = config.n_gaussians or default_count(extent[half].radius_px)
-        seed = _seed(config.seed, half)
-        choices[half] = choose(split, region, config, count, seed, progress)
-        lap(f"trials {name}")
-        # The final fit measures its error on half 2, which needs two sets of it.
-        kept[half] = [split.total()] if half == 1 else [split.seen, split.all_held_out()]
-        del split
-        total = sum(kept[half][1:], kept[half][0])
-        progress.aggregate(name, total)
-        settings, error = choices[half].settings, choices[half].error
-        results[half], gaussian_map = fit(total, settings, error, region, config, count, seed, progress)
-        trial = gaussian_map if trial is None else trial
-        del total
-        progress.result(name, results[half])
-        lap(f"fit {name}")
-    assert trial is not None
+    state.lap("noise spectra")
+    halves = {half: _fit_half(run, half, rows[half], 1.0 / noise[half], extent[half]) for half in (1, 2)}
     largest = max(extent.values(), key=lambda e: e.radius_px)
-    # The final fit may decide by both halves. Half 1's Gaussians have not seen half 2, where their error is measured.
-    error = error_variance(trial, *kept[2])
-    total = sum(kept[2], kept[1][0])
-    kept.clear()
-    full, _ = fit(
-        total,
-        joint(choices[1], choices[2]),
-        error,
-        Region.build(stack.box_px, largest.radius_px, mask, largest.edge_px),
-        config,
-        config.n_gaussians or default_count(largest.radius_px),
-        _seed(config.seed, 0),
-        progress,
-    )
-    progress.result("full", full)
-    lap("fit full")
+    full = _fit_all(run, halves[1], halves[2], noise, largest)
     return Reconstruction(
-        half1=results[1],
-        half2=results[2],
+        half1=halves[1].result,
+        half2=halves[2].result,
         full=full,
         pixel_size_a=table.pixel_size_a,
         particle_diameter_a=2.0 * largest.radius_px * table.pixel_size_a,
         noise_spectra=_named_spectra(table, noise),
-        seconds=seconds,
-        images_per_second=len(table) / max(seconds["aggregate"], 1e-9),
+        seconds=state.seconds,
+        images_per_second=len(table) / max(state.seconds[STAGE], 1e-9),
         details={
             **{f"particle_diameter_a_half{h}": 2.0 * e.radius_px * table.pixel_size_a for h, e in extent.items()},
-            **{f"held_out_score_half{h}": choice.score for h, choice in choices.items()},
+            **{f"held_out_score_half{h}": half.choice.score for h, half in halves.items()},
         },
     )
+
+
+def _decide(
+    run: _Run, half: int, rows: Int[np.ndarray, " n"], inverse_noise: Float[np.ndarray, "g s"], extent: Extent
+) -> tuple[Choice, list[Aggregate]]:
+    """Insert the particles of a half and make its trial fits: the choice, and the particles in parts."""
+    state = run.state
+    choice_name, part_names = f"half{half}_choice", _part_names(half)
+    piece = state.recall(choice_name)
+    if piece is not None:
+        recalled = [state.recall(name) for name in part_names]
+        return choice_from_piece(piece), [aggregate_from_tensors(*part) for part in recalled if part is not None]
+    split = aggregate_half(run.table, run.stack, rows, inverse_noise, half, run.progress, state)
+    seed = _seed(run.config.seed, half)
+    choice = choose(split, run.region(extent), run.config, run.count(extent), seed, run.progress)
+    parts = [split.total()] if half == 1 else [split.seen, split.all_held_out()]
+    state.drop(*set_names(half))
+    state.hold(**{choice_name: choice_to_piece(choice)})
+    state.hold(**{name: aggregate_to_tensors(part) for name, part in zip(part_names, parts, strict=True)})
+    state.save(f"trials half{half}")
+    return choice, parts
+
+
+def _fit_half(
+    run: _Run, half: int, rows: Int[np.ndarray, " n"], inverse_noise: Float[np.ndarray, "g s"], extent: Extent
+) -> _Half:
+    """Everything that is computed from the particles of one half alone."""
+    state, name = run.state, f"half{half}"
+    choice, parts = _decide(run, half, rows, inverse_noise, extent)
+    piece = state.recall(f"{name}_fit")
+    if piece is not None:
+        result = fit_from_piece(piece)
+        run.progress.result(name, result)
+        kept = state.recall(_GAUSSIAN_MAP) if half == 1 else None
+        return _Half(choice, parts, result, None if kept is None else map_from_piece(kept))
+    total = sum(parts[1:], parts[0])
+    run.progress.aggregate(name, total)
+    region, count, seed = run.region(extent), run.count(extent), _seed(run.config.seed, half)
+    particles = Particles(run.table, run.stack, rows, inverse_noise, run.table.optics_group)
+    result, gaussian_map = fit(
+        total, particles, choice.settings, choice.error, region, run.config, count, seed, run.progress, state,
+        f"fit {name}",
+    )  # fmt: skip
+    del total
+    run.progress.result(name, result)
+    state.hold(**{f"{name}_fit": fit_to_piece(result)})
+    if half == 1:
+        state.hold(**{_GAUSSIAN_MAP: map_to_piece(gaussian_map)})
+    state.save(f"fit {name}")
+    return _Half(choice, parts, result, gaussian_map if half == 1 else None)
+
+
+def _fit_all(
+    run: _Run, half1: _Half, half2: _Half, noise: Mapping[int, Float[np.ndarray, "g s"]], extent: Extent
+) -> FitResult:
+    """Fit all particles; the halves' parts are used up."""
+    state = run.state
+    piece = state.recall(_FULL)
+    if piece is not None:
+        result = fit_from_piece(piece)
+        run.progress.result("full", result)
+        return result
+    assert half1.gaussian_map is not None
+    # The final fit may decide by both halves. Half 1's Gaussians have not seen half 2, where their error is measured.
+    error = error_variance(half1.gaussian_map, *half2.parts)
+    total = sum(half2.parts, half1.parts[0])
+    settings, seed = joint(half1.choice, half2.choice), _seed(run.config.seed, 0)
+    spectra = np.concatenate([noise[1], noise[2]])
+    own = run.table.optics_group + len(noise[1]) * (run.table.half - 1)
+    particles = Particles(run.table, run.stack, np.arange(len(run.table)), 1.0 / spectra, own)
+    region, count = run.region(extent), run.count(extent)
+    result, _ = fit(total, particles, settings, error, region, run.config, count, seed, run.progress, state, "fit full")
+    run.progress.result("full", result)
+    state.drop(_GAUSSIAN_MAP, *_part_names(1), *_part_names(2))
+    state.hold(**{_FULL: fit_to_piece(result)})
+    state.save("fit full")
+    return result
+
+
+def _part_names(half: int) -> list[str]:
+    return [f"half{half}_part{part}" for part in range(half)]
 
 
 def _seed(seed: int, half: int) -> int:
@@ -129,30 +211,6 @@ def _noise(
     present = [s for s in spectra if s is not None]
     fallback = np.mean(present, axis=0)
     return np.stack([fallback if s is None else s for s in spectra])
-
-
-def _aggregate(
-    table: ParticleTable,
-    stack: ImageStack,
-    rows: Int[np.ndarray, " n"],
-    inverse_noise: Float[np.ndarray, "g s"],
-    half: int,
-    progress: Progress,
-) -> Split:
-    """One pass over the images of a half."""
-    accumulators = [Accumulator(stack.box_px, table.pixel_size_a) for _ in range(3)]
-    place = np.full(len(table), -1)
-    place[rows] = places(len(rows))
-    chunk = images_per_chunk(stack.box_px, CHUNK_BYTES)
-    with stage(progress, f"reading and inserting particles of half {half}", len(rows), "particles"):
-        for part, images in read_ahead(stack, rows, chunk):
-            for which, accumulator in enumerate(accumulators):
-                mine = place[part] == which
-                chosen = part[mine]
-                accumulator.add(images[mine], table.select(chosen), inverse_noise, table.optics_group[chosen])
-            progress.advance(len(part))
-    seen, first, second = (accumulator.finish() for accumulator in accumulators)
-    return Split(seen, (first, second))
 
 
 def _named_spectra(table: ParticleTable, noise: Mapping[int, Float[np.ndarray, "g s"]]) -> dict[str, Curve]:

@@ -5,6 +5,7 @@ images of a batch enter its gradient, scaled to the number of particles, so that
 the aggregate engine.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -14,106 +15,131 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gemmap._types import Int
-from gemmap.errors import InputError, NumericsError
+from gemmap.errors import NumericsError
 from gemmap.fit.adam import Adam
+from gemmap.fit.config import Shape
 from gemmap.fit.density_control import densify, prune
 from gemmap.fit.image_loss import ImageBatch, image_loss
-from gemmap.fit.parameters import Parameters, bound
-from gemmap.fit.schedule import Schedule
+from gemmap.fit.parameters import Parameters, bound, restrict
+from gemmap.fit.schedule import GROWTH, Schedule
+from gemmap.fit.training import MeanLoss, State
 from gemmap.kernels import ops
 from gemmap.particles.batches import read_ahead
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
-
-#: A loss this many times the first one means that the steps are too large.
-DIVERGED = 3.0
 
 
 @dataclass(frozen=True, eq=False)
 class Particles:
     """The particles of one fit: rows of a table, their images, and the noise by which they are weighed.
 
-    ``inverse_noise`` is 1/sigma^2 for every optics group and shell, (g, s).
+    ``inverse_noise`` is 1/sigma^2 of several spectra at every shell, (g, s); ``noise_of`` says for every row of the
+    table which one is its own.
     """
 
     table: ParticleTable
     stack: ImageStack
     rows: Int[np.ndarray, " n"]
     inverse_noise: Float[np.ndarray, "g s"]
+    noise_of: Int[np.ndarray, " t"]
 
     def __len__(self) -> int:
         return len(self.rows)
 
 
 @dataclass(frozen=True)
-class TrainingStep:
-    """State after a batch: mean loss of its images in nats, epochs done (a fraction), and the Gaussians."""
+class Trained:
+    """The last good state of a training, and why it ended there; ``failure`` is empty if all epochs were done."""
 
-    number: int
-    loss: float
-    epochs: float
-    parameters: Parameters
+    state: State
+    failure: str
 
 
 def train(
     particles: Particles,
-    start: Parameters,
+    state: State,
     unit: float,
     penalty: float,
     schedule: Schedule,
+    shape: Shape,
     cap: int,
     seed: int,
-    device: torch.device,
-    watch: Callable[[TrainingStep], None],
-) -> Parameters:
-    """Fit Gaussians to the images; return the last state.
+    watch: Callable[[State], None],
+) -> Trained:
+    """Fit Gaussians to the images, from the start or from where an earlier training was.
 
     Parameters
     ----------
-    start, unit, penalty
-        Start, grey value of density 1, and price of one unit of mass, as for
+    state
+        Where to begin: :meth:`State.at_rest` of some Gaussians, or one that ``watch`` has seen.
+    unit, penalty
+        Grey value of density 1, and price of one unit of mass, as for
         :func:`gemmap.fit.gaussian_fit.fit_gaussians`.
     cap
         Largest number of Gaussians.
     watch
-        Sees the state after every batch.
+        Sees the state some times an epoch, as long as the loss has not grown beyond doubt.
 
     Raises
     ------
     InputError
         If a batch would hold more particles than there are.
     NumericsError
-        If the loss is not a number, or grows beyond all bounds: the rates are too high.
+        If the loss of the start is not a number.
     """
-    if schedule.batch_size > len(particles):
-        raise InputError(
-            f"A batch of {schedule.batch_size} images was asked for, but there are {len(particles)} particles; give a "
-            "smaller --batch-size."
-        )
-    now, adam = start, Adam.at_rest(start)
-    pull = torch.zeros(len(now), device=device)
-    total = schedule.steps(len(particles))
-    first: float | None = None
-    generator = np.random.default_rng(seed)
-    for number, batch in enumerate(_batches(particles, schedule, generator, device), start=1):
-        slopes, loss = batch_gradient(now, batch, unit, len(particles) / len(batch.rows))
-        first = loss if first is None else first
-        if not loss < DIVERGED * first:
-            raise NumericsError(
-                f"The fit diverged in batch {number}: the mean loss of an image went from {first:.4g} to {loss:.4g}; "
-                "the rates are too high for these data, give a larger --batch-size or fewer Gaussians."
-            )
-        slopes[3] += penalty * now.log_masses.exp()
-        pull += slopes[0].norm(dim=1)
-        now = bound(adam.step(now, slopes, schedule.factor(number / total)))
-        if schedule.densifies_after(number, total):
-            fewer = prune(now)
-            adam.follow(fewer.source, fewer.is_new)
-            more = densify(fewer.parameters, pull[fewer.source], schedule.growth, cap)
-            adam.follow(more.source, more.is_new)
-            now, pull = more.parameters, torch.zeros(len(more.parameters), device=device)
-        watch(TrainingStep(number, loss, number / schedule.batches(len(particles)), now))
-    return now
+    n = len(particles)
+    schedule.require_batch(n)
+    good = state
+    now, adam, pull = state.parameters, state.adam.copy(), state.pull.clone()
+    losses: list[Tensor] = []
+    number = state.number
+    for batch in image_batches(particles, schedule, seed, number, now.centres.device):
+        number += 1
+        try:
+            slopes, of_images = batch_gradient(now, batch, unit, n / len(batch.rows))
+        except NumericsError:  # Gaussians beyond all numbers
+            if number == 1:
+                raise
+            return Trained(good, _diverged(number, good, math.inf))
+        losses.append(of_images)
+        if number == 1:
+            good = State.at_rest(now, MeanLoss.of(of_images))
+            if not good.first.is_finite:
+                raise NumericsError("The loss of the start is not a number; the images or their noise may hold NaN.")
+        if not bool(of_images.isfinite().all()):
+            return Trained(good, _diverged(number, good, float(of_images.mean())))
+        slopes[3] = slopes[3] + penalty * now.log_masses.exp()
+        pull = pull + slopes[0].norm(dim=1)
+        rates = schedule.rates(number / schedule.batches(n))
+        now = bound(adam.step(now, restrict(slopes, shape), rates))
+        if schedule.densifies_after(number, n):
+            now = _redistribute(now, adam, pull, cap)
+            pull = torch.zeros_like(now.log_masses)
+        if schedule.ends_window(number, n):
+            loss = MeanLoss.of(torch.cat(losses))
+            if loss.is_above(good.first):
+                return Trained(good, _diverged(number, good, loss.mean))
+            good = State(number, now, adam.copy(), pull, good.first, loss)
+            losses.clear()
+            watch(good)
+    return Trained(good, "")
+
+
+def _redistribute(parameters: Parameters, adam: Adam, pull: Float[Tensor, " n"], cap: int) -> Parameters:
+    """Fewer Gaussians where they carry nothing, more where they are pulled; their moments follow."""
+    fewer = prune(parameters)
+    adam.follow(fewer.source, fewer.is_new)
+    more = densify(fewer.parameters, pull[fewer.source], GROWTH, cap)
+    adam.follow(more.source, more.is_new)
+    return more.parameters
+
+
+def _diverged(number: int, good: State, loss: float) -> str:
+    return (
+        f"the steps diverged: up to batch {number} the mean loss of an image went from {good.first.mean:.6g} to "
+        f"{loss:.6g}; the Gaussians after batch {good.number} are kept: give a smaller --rate or larger "
+        "--batch-size"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,8 +154,8 @@ class PosedBatch:
 
 def batch_gradient(
     parameters: Parameters, batch: PosedBatch, unit: float, multiplier: float = 1.0
-) -> tuple[list[Tensor], float]:
-    """Derivatives of ``multiplier`` times the loss of a batch with respect to the four tensors, and its mean loss."""
+) -> tuple[list[Tensor], Float[Tensor, " b"]]:
+    """Derivatives of ``multiplier`` times the loss of a batch with respect to the four tensors, and its losses."""
     scales, masses = parameters.log_scales.exp(), parameters.log_masses.exp() * unit
     geometry = parameters.centres, scales, parameters.quaternions, masses, batch.rotations, batch.shifts_px
     projections = ops.project(*geometry, batch.images.box_px)
@@ -137,20 +163,27 @@ def batch_gradient(
     gathered = ops.project_gather(compared.by_projection, *geometry)
     centres, by_scale, quaternions, by_mass = gathered[:4]
     slopes = [centres, by_scale * scales, quaternions, by_mass * masses]
-    return [multiplier * slope for slope in slopes], float(compared.losses.mean())
+    return [multiplier * slope for slope in slopes], compared.losses
 
 
-def _batches(
-    particles: Particles, schedule: Schedule, generator: np.random.Generator, device: torch.device
+def image_batches(
+    particles: Particles, schedule: Schedule, seed: int, done: int, device: torch.device
 ) -> Iterator[PosedBatch]:
-    """Every particle once an epoch, in random order; the last batch of an epoch may be smaller."""
+    """Every particle once an epoch, in an order of the seed and the epoch; the first ``done`` batches are left out.
+
+    The last batch of an epoch may be smaller.
+    """
     table = particles.table
     ctf = None if table.ctf is None else torch.from_numpy(table.ctf.phase_coefficients()).to(device, torch.float32)
     noise = torch.from_numpy(particles.inverse_noise).to(device, torch.float32)
-    if not schedule.whitened:
+    if schedule.loss == "mse":
         noise = noise.mean().expand_as(noise)
-    for _ in range(schedule.epochs):
-        for rows, images in read_ahead(particles.stack, generator.permutation(particles.rows), schedule.batch_size):
+    noise_of = torch.from_numpy(particles.noise_of)
+    first, left_out = divmod(done, schedule.batches(len(particles)))
+    for epoch in range(first, schedule.all_epochs):
+        order = np.random.default_rng([seed, epoch]).permutation(particles.rows)
+        rest = order[left_out * schedule.batch_size :] if epoch == first else order
+        for rows, images in read_ahead(particles.stack, rest, schedule.batch_size):
             chosen = table.select(rows)
             yield PosedBatch(
                 rows,
@@ -158,7 +191,7 @@ def _batches(
                     torch.from_numpy(images).to(device),
                     None if ctf is None else ctf[rows],
                     torch.from_numpy(chosen.scale).to(device, torch.float32),
-                    noise[torch.from_numpy(chosen.optics_group)],
+                    noise[noise_of[rows]],
                     table.pixel_size_a,
                 ),
                 torch.from_numpy(chosen.rotations).to(device, torch.float32),

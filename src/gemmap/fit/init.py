@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gemmap.errors import NumericsError
@@ -26,6 +26,11 @@ def from_voxels(u: Float[Tensor, "d d d"], blob_px: float, count: int, seed: int
 
     Centres get a random offset of 0.01 voxel (from the seed): on the exact lattice, derivatives of neighbours are
     tied by symmetry.
+
+    Raises
+    ------
+    NumericsError
+        If no voxel carries mass.
     """
     size = u.shape[0]
     flat = u.ravel()
@@ -33,10 +38,13 @@ def from_voxels(u: Float[Tensor, "d d d"], blob_px: float, count: int, seed: int
     running = torch.cumsum(flat[order].double(), 0)
     wanted = int(torch.searchsorted(running, (1.0 - DROPPED_MASS) * running[-1])) + 1
     rows = order[: min(wanted, count, int((flat > 0).sum()))]
+    if len(rows) == 0:
+        raise NumericsError(
+            "No Gaussian is left: no voxel of the fitted region carries mass; check poses, CTFs, --mask and --invert."
+        )
     masses = flat[rows]
     masses = masses * float(running[-1] / masses.double().sum().clamp_min(1e-30))
-    z, rest = rows // (size * size), rows % (size * size)
-    centres = torch.stack([rest % size, rest // size, z], dim=1).to(u.dtype) - size // 2
+    centres = _positions(rows, size).to(u.dtype)
     generator = torch.Generator().manual_seed(seed)
     centres = centres + 0.01 * torch.randn(centres.shape, generator=generator).to(u.device)
     n = len(rows)
@@ -47,11 +55,11 @@ def from_voxels(u: Float[Tensor, "d d d"], blob_px: float, count: int, seed: int
     )
 
 
-def at_random(equations: NormalEquations, radius_px: float, count: int, seed: int) -> Parameters:
-    """``count`` equal round Gaussians drawn uniformly from the particle's sphere, as the paper starts.
+def at_random(equations: NormalEquations, window: Float[Tensor, "d d d"], count: int, seed: int) -> Parameters:
+    """``count`` equal round Gaussians drawn evenly from the region, as the paper starts.
 
-    Their standard deviation is half the spacing that fills the sphere; their mass is the one that explains the data
-    best, <b, V> / <V, KV> for one unit.
+    ``window`` says where, 0 to 1. Their standard deviation is half the spacing that fills the region; their mass is the
+    one that explains the data best, <b, V> / <V, KV> for one unit.
 
     Raises
     ------
@@ -60,10 +68,11 @@ def at_random(equations: NormalEquations, radius_px: float, count: int, seed: in
     """
     device, dtype = equations.data.device, equations.data.dtype
     generator = torch.Generator().manual_seed(seed)
-    direction = torch.randn((count, 3), generator=generator)
-    radius = radius_px * torch.rand((count, 1), generator=generator) ** (1.0 / 3.0)
-    centres = (direction / direction.norm(dim=1, keepdim=True) * radius).to(device, dtype)
-    spacing = (4.0 / 3.0 * math.pi * radius_px**3 / count) ** (1.0 / 3.0)
+    running = torch.cumsum(window.ravel().double().cpu(), 0)
+    drawn = torch.rand(count, generator=generator, dtype=torch.float64) * running[-1]
+    voxels = _positions(torch.searchsorted(running, drawn, right=True).clamp_max(len(running) - 1), equations.size)
+    centres = (voxels + torch.rand((count, 3), generator=generator) - 0.5).to(device, dtype)
+    spacing = float(running[-1] / count) ** (1.0 / 3.0)
     log_scales = torch.full((count, 3), math.log(max(0.5 * spacing, 0.5)), device=device, dtype=dtype)
     quaternions = torch.zeros((count, 4), device=device, dtype=dtype)
     quaternions[:, 0] = 1.0
@@ -76,3 +85,9 @@ def at_random(equations: NormalEquations, radius_px: float, count: int, seed: in
             "their contrast is inverted; check poses, CTFs and --invert."
         )
     return Parameters(centres, log_scales, quaternions, unit.log_masses + math.log(mass))
+
+
+def _positions(rows: Int[Tensor, " n"], size: int) -> Int[Tensor, "n 3"]:
+    """Positions xyz from the origin of voxels given by their place in a raveled cube."""
+    z, rest = rows // (size * size), rows % (size * size)
+    return torch.stack([rest % size, rest // size, z], dim=1) - size // 2

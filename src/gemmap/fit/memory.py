@@ -17,6 +17,8 @@ _CHUNKS = 8
 #: Beside the aggregates while a half is fitted, bytes per point of the oversampled grid. Measured: 92 at 96 and
 #: 192 px.
 _FIT_BYTES = 96
+#: Batches of images read ahead or in use, projections, and transforms of those.
+_BATCHES = 10
 #: Maps of the box's size kept to the end: three fits, each with its map and baselines, and the masks; float32.
 _MAPS_KEPT = 12
 #: Python, the numerical libraries and compiled kernels; measured, 0.46 GB.
@@ -38,10 +40,11 @@ class MemoryPlan:
         return sum(self.parts.values())
 
 
-def plan_memory(box_px: int, n_particles: int) -> MemoryPlan:
+def plan_memory(box_px: int, n_particles: int, batch_size: int = 0) -> MemoryPlan:
     """Return what a reconstruction of particles of this box needs at its peak.
 
-    Particles are read in chunks, so their number matters only where all of them are less than a chunk.
+    Particles are read in chunks, so their number matters only where all of them are less than a chunk. ``batch_size``
+    is that of the images engine.
     """
     m = grid_size(box_px)
     points = m * m * (m // 2 + 1)
@@ -50,9 +53,10 @@ def plan_memory(box_px: int, n_particles: int) -> MemoryPlan:
         "images": _CHUNKS * min(images_per_chunk(box_px), n_particles) * 4 * box_px**2,
         "fit": _FIT_BYTES * points,
         "maps": _MAPS_KEPT * 4 * box_px**3,
+        "batches": _BATCHES * min(batch_size, n_particles) * 4 * box_px**2,
         "program": _PROGRAM_BYTES,
     }
-    return MemoryPlan(parts, available_memory_bytes())
+    return MemoryPlan({name: size for name, size in parts.items() if size}, available_memory_bytes())
 
 
 def require_memory(plan: MemoryPlan) -> None:

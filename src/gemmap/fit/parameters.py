@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gemmap.fit.config import Shape
 from gemmap.gaussians.model import Gaussians
 from gemmap.kernels import ops
 
@@ -63,3 +64,18 @@ def bound(parameters: Parameters) -> Parameters:
     parameters.log_scales.clamp_(math.log(MIN_SCALE_PX), math.log(MAX_SCALE_PX))
     parameters.quaternions.div_(parameters.quaternions.norm(dim=1, keepdim=True))
     return parameters
+
+
+def restrict(slopes: list[Tensor], shape: Shape) -> list[Tensor]:
+    """Derivatives with respect to centres, log scales, quaternions and log masses, of the parameters that may change.
+
+    The scales of a round Gaussian are one parameter, their log: each axis gets the mean derivative.
+    """
+    centres, log_scales, quaternions, log_masses = slopes
+    if shape != "free":
+        quaternions = quaternions.new_zeros(quaternions.shape)
+    if shape == "round":
+        log_scales = log_scales.mean(dim=1, keepdim=True).expand_as(log_scales)
+    elif shape == "fixed":
+        log_scales = log_scales.new_zeros(log_scales.shape)
+    return [centres, log_scales, quaternions, log_masses]

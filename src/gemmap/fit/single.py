@@ -1,7 +1,5 @@
 """One fit: an aggregate in, maps and Gaussians out. It sees no particles but those of the aggregate."""
 
-import time
-
 import torch
 
 from gemmap._types import Curve, Volume
@@ -9,11 +7,12 @@ from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.backprojection import back_projection
 from gemmap.fit.choice import Settings
 from gemmap.fit.config import FitConfig
-from gemmap.fit.gaussian_fit import Step, fit_gaussians
-from gemmap.fit.init import from_voxels
+from gemmap.fit.descent import VoxelStart, fit_to_aggregate, fit_to_images
+from gemmap.fit.images import Particles
+from gemmap.fit.keeper import RunState
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.progress import Progress, stage
-from gemmap.fit.records import FitResult, StepRecord
+from gemmap.fit.records import FitResult
 from gemmap.fit.region import Region, to_box
 from gemmap.fit.residual import add_residual
 from gemmap.fit.trials import mass_price
@@ -22,6 +21,7 @@ from gemmap.fit.voxels import blur, fit_voxels
 
 def fit(
     aggregate: Aggregate,
+    particles: Particles,
     settings: Settings,
     error: Curve,
     region: Region,
@@ -29,9 +29,13 @@ def fit(
     count: int,
     seed: int,
     progress: Progress,
+    run: RunState,
+    stage_name: str,
 ) -> tuple[FitResult, Volume]:
     """Fit all particles of ``aggregate`` as trials chose; return the result and the map of the Gaussians alone.
 
+    ``particles`` are the same ones, for the engine that goes back to the images, and ``run`` keeps how far that is,
+    under the name of the stage.
     ``error`` is the variance of what the Gaussians cannot represent (:func:`gemmap.fit.residual.error_variance`).
     """
     device = torch.device(config.device)
@@ -39,30 +43,28 @@ def fit(
     equations = NormalEquations.build(aggregate, region.size, device)
     with stage(progress, "voxels", settings.voxels.iterations, "iterations"):
         u = fit_voxels(equations, region.on(device), settings.voxels, lambda _i, _u: progress.advance(1))
-    records: list[StepRecord] = []
-    began = time.perf_counter()
-    with stage(progress, "Gaussians", settings.steps, "steps"):
-
-        def keep_going(step: Step) -> bool:
-            progress.advance(min(step.number, 1), f"loss {step.loss:.0f}")
-            records.append(StepRecord(step.number, step.loss, time.perf_counter() - began))
-            return True
-
-        start = from_voxels(u, settings.voxels.blob_px, count, seed)
-        last = fit_gaussians(equations, start, mass_price(equations, settings.voxels), settings.steps, keep_going)
-    gaussian_map = to_box(last.volume, box, equations.unit)
+    start = VoxelStart(u, settings.voxels.blob_px, mass_price(equations, settings.voxels), count, seed)
+    if config.schedule is None:
+        fitted = fit_to_aggregate(equations, start, settings.steps, config.shape, progress)
+    else:
+        window = region.on(device)
+        fitted = fit_to_images(
+            equations, start, window, particles, config.schedule, config.shape, progress, run, stage_name
+        )
+    gaussian_map = to_box(fitted.volume, box, equations.unit)
     voxel_map = to_box(blur(u, settings.voxels.blob_px, equations.grid), box, equations.unit)
-    gaussians = last.parameters.to_gaussians(aggregate.pixel_size_a, equations.unit)
+    gaussians = fitted.parameters.to_gaussians(aggregate.pixel_size_a, equations.unit)
     unit = equations.unit
-    del equations, u, last
+    records, reason = fitted.records, fitted.stopped_because
+    del equations, u, start, fitted
     where = region.envelope(gaussian_map, aggregate.pixel_size_a) if settings.inside_envelope else region.window
     result = FitResult(
         map=add_residual(gaussian_map, aggregate, error, where),
         backprojection=back_projection(aggregate),
         voxels=voxel_map,
         gaussians=gaussians,
-        steps=tuple(records),
-        stopped_because="further steps did not predict held-out particles better, beyond noise",
+        steps=records,
+        stopped_because=reason,
         seed=seed,
         n_particles=aggregate.n_particles,
         details={

@@ -1,6 +1,8 @@
 """The particles of one half, divided: most for trial fits, the rest held out to judge them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -9,6 +11,8 @@ from gemmap.fit.aggregate import Aggregate
 
 #: Of every eight particles six are seen by trial fits, and one goes to each of the two held-out sets.
 _PLACES = (0, 0, 0, 1, 0, 0, 0, 2)
+#: One seen, two held out.
+N_SETS = 3
 #: Fewer particles in a half leave one of the sets empty.
 LEAST_PARTICLES = len(_PLACES)
 
@@ -23,6 +27,16 @@ class Split:
 
     seen: Aggregate
     held_out: tuple[Aggregate, Aggregate]
+
+    @classmethod
+    def of(cls, sets: Sequence[Aggregate]) -> Self:
+        """Return the split of the seen and the two held-out sets, in this order."""
+        seen, first, second = sets
+        return cls(seen, (first, second))
+
+    def sets(self) -> tuple[Aggregate, Aggregate, Aggregate]:
+        """Return the seen and the two held-out sets."""
+        return self.seen, *self.held_out
 
     def all_held_out(self) -> Aggregate:
         """Both held-out sets together."""

@@ -69,7 +69,7 @@ def choose(
             return step.number - best[0][0].number < 2 * PATIENCE
 
         start = from_voxels(u, voxels.blob_px, count, seed)
-        fit_gaussians(equations, start, mass_price(equations, voxels), config.max_steps, keep_going)
+        fit_gaussians(equations, start, mass_price(equations, voxels), config.max_steps, keep_going, config.shape)
     step, scored = best[0]
     trial = to_box(step.volume, split.seen.box_px, equations.unit)
     error = error_variance(trial, *split.held_out)

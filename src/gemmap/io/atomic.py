@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def atomic_path(final: Path) -> Iterator[Path]:
         If the operating system refuses (disk full, no permission, missing folder), or if the block wrote nothing.
     """
     final = Path(final)
-    temporary = final.with_name(f".{final.stem[:64]}.{secrets.token_hex(6)}.part{final.suffix}")
+    temporary = final.with_name(_temporary_name(final, secrets.token_hex(6)))
     try:
         yield temporary
         with open(temporary, "rb+") as handle:
@@ -34,6 +34,17 @@ def atomic_path(final: Path) -> Iterator[Path]:
         raise OutputError(f"Cannot write {final}: {reason}; free space or choose another output folder.") from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_unfinished(finals: Iterable[Path]) -> None:
+    """Remove temporary files that a killed process left where it was writing one of these."""
+    for final in finals:
+        for temporary in final.parent.glob(_temporary_name(final, "[0-9a-f]" * 12)):
+            temporary.unlink(missing_ok=True)
+
+
+def _temporary_name(final: Path, token: str) -> str:
+    return f".{final.stem[:64]}.{token}.part{final.suffix}"
 
 
 def _sync_folder(folder: Path) -> None:

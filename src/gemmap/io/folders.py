@@ -32,25 +32,27 @@ def require_space(folder: Path, n_bytes: int) -> None:
         )
 
 
-def prepare_folder(folder: Path, ours: Iterable[str], inputs: Iterable[Path] = ()) -> None:
+def require_not_read(folder: Path, ours: Iterable[str], inputs: Iterable[Path]) -> None:
+    """Raise InputError if a file of the folder that is named in ``ours``, and would be replaced, is an input."""
+    read = {path.resolve() for path in inputs}
+    clash = [folder / name for name in ours if (folder / name).is_file() and (folder / name).resolve() in read]
+    if clash:
+        raise InputError(f"{clash[0]} is read and would be replaced; choose another output folder.")
+
+
+def prepare_folder(folder: Path, ours: Iterable[str]) -> None:
     """Make a folder and remove from it the files named in ``ours``; other files stay.
 
     Raises
     ------
-    InputError
-        If a file to remove is one of the inputs.
     OutputError
         If the operating system refuses.
     """
-    old = [folder / name for name in ours if (folder / name).is_file()]
-    read = {path.resolve() for path in inputs}
-    clash = [path for path in old if path.resolve() in read]
-    if clash:
-        raise InputError(f"{clash[0]} is read and would be replaced; choose another output folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path in old:
-            path.unlink()
+        for name in ours:
+            if (folder / name).is_file():
+                (folder / name).unlink()
     except OSError as error:
         raise OutputError(
             f"Cannot write to {folder}: {error.strerror or error}; choose another output folder."

@@ -115,7 +115,7 @@ def read_star(path: Path) -> dict[str, StarTable]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, RuntimeError) as error:  # UnicodeDecodeError is a ValueError
-        reason = " ".join(str(error).removeprefix(str(path)).split()).lstrip(":").strip()
+        reason = _odd_row(path) or " ".join(str(error).removeprefix(str(path)).split()).lstrip(":").strip()
         raise FormatError(
             f"{path} is not a valid STAR file ({reason}); write it again with the program it came from."
         ) from error
@@ -137,6 +137,24 @@ def _parse(path: Path) -> tuple[Any, bool]:
         if text.isascii():
             raise
         return cif.read_string(text.encode("ascii", "backslashreplace").decode("ascii")), True
+
+
+def _odd_row(path: Path) -> str:
+    """Say which row of a loop first has more or fewer values than there are labels; empty if none has."""
+    n_labels, in_labels = 0, False
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        words = line.split()
+        if not words or words[0].startswith("#"):
+            continue
+        if words[0].startswith("_"):
+            n_labels += in_labels
+        elif words[0] == "loop_":
+            n_labels, in_labels = 0, True
+        elif words[0].startswith("data_"):
+            n_labels, in_labels = 0, False
+        elif n_labels and not any(mark in line for mark in "'\"") and len(words) != n_labels:
+            return f"line {number} has {len(words)} of {n_labels} values"
+    return ""
 
 
 def _unescape(match: re.Match[str]) -> str:

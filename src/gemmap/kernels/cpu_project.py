@@ -56,5 +56,7 @@ def project_gather(
     differentiate(in_space, scales, quaternions, *gradients)
     of_poses = of_runs.sum(0)
     g_rotations = np.zeros((b, 3, 3), np.float32)
-    g_rotations[:, :2] = of_poses[:, :6].reshape(b, 2, 3)
-    return *gradients, g_rotations, of_poses[:, 6:].astype(np.float32)
+    # Where a fit has diverged the sums leave the range of float32: infinity says so, and the loss is watched.
+    with np.errstate(over="ignore"):
+        g_rotations[:, :2] = of_poses[:, :6].reshape(b, 2, 3)
+        return *gradients, g_rotations, of_poses[:, 6:].astype(np.float32)

@@ -20,13 +20,20 @@ def configure(threads: int | None) -> int:
     import torch
 
     select_layer()
-    available = int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
-    if threads is not None and not 1 <= threads <= available:
-        raise InputError(f"threads is {threads}; this process may use 1 to {available}: choose a number in that range.")
-    chosen = available if threads is None else threads
+    most = available()
+    if threads is not None and not 1 <= threads <= most:
+        raise InputError(f"threads is {threads}; this process may use 1 to {most}: choose a number in that range.")
+    chosen = most if threads is None else threads
     numba.set_num_threads(chosen)
     torch.set_num_threads(chosen)
     return chosen
+
+
+def available() -> int:
+    """Return the number of cores of this process."""
+    import numba
+
+    return int(numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
 
 
 def select_layer() -> None:

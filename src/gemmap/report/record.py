@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import yaml
@@ -54,6 +54,24 @@ RUN_FILES: Mapping[str, str] = {
 
 
 @dataclass(frozen=True)
+class InputFile:
+    """A file that is read; size and time of its last change are None if it is not there."""
+
+    path: Path
+    size_bytes: int | None
+    modified: datetime | None
+
+    @classmethod
+    def of(cls, path: Path) -> Self:
+        """Return the file as it is now."""
+        try:
+            stat = path.stat()
+        except OSError:  # the record of a run that failed because a file is missing names that file
+            return cls(path, None, None)
+        return cls(path, stat.st_size, datetime.fromtimestamp(stat.st_mtime, UTC))
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """A run, from the moment it starts (status "running") to its end.
 
@@ -66,9 +84,11 @@ class RunRecord:
     seeds
         Seed of each random choice by name.
     inputs
-        Files read; their sizes and times of change are recorded.
+        Files read, as they were when the run started.
     started, stopped
         With a time zone; ``stopped`` is None while running.
+    resumed
+        When it was taken up again.
     seconds
         Wall time by stage.
     resolutions
@@ -82,10 +102,11 @@ class RunRecord:
     argv: Sequence[str]
     config: Mapping[str, Any]
     seeds: Mapping[str, int]
-    inputs: Sequence[Path]
+    inputs: Sequence[InputFile]
     started: datetime
     status: Literal["running", "finished", "failed", "interrupted"] = "running"
     stopped: datetime | None = None
+    resumed: Sequence[datetime] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
     resolutions: Mapping[str, Resolution] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
@@ -106,11 +127,12 @@ def write_job(path: Path, record: RunRecord) -> None:
         "argv": record.argv,
         "config": record.config,
         "hardware": describe_hardware(),
-        "inputs": [_describe_input(file) for file in record.inputs],
+        "inputs": record.inputs,
         "notes": record.notes,
         "peak_memory_bytes": peak_memory_bytes(),
         "resolutions": {name: {"text": str(value), **to_plain(value)} for name, value in record.resolutions.items()},
         "results": record.results,
+        "resumed": record.resumed,
         "seconds": record.seconds,
         "seeds": record.seeds,
         "software": describe_software(),
@@ -232,14 +254,6 @@ def _null_for_not_finite(plain: Any) -> Any:
     if isinstance(plain, list):
         return [_null_for_not_finite(item) for item in plain]
     return None if isinstance(plain, float) and not math.isfinite(plain) else plain
-
-
-def _describe_input(path: Path) -> dict[str, Any]:
-    try:
-        stat = path.stat()
-    except OSError:  # the record of a run that failed because a file is missing names that file
-        return {"path": path, "size_bytes": None, "modified": None}
-    return {"path": path, "size_bytes": stat.st_size, "modified": datetime.fromtimestamp(stat.st_mtime, UTC)}
 
 
 def _cpu_model() -> str:

@@ -11,9 +11,11 @@ from gemmap._types import Curve, Volume
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.aggregate_tensors import aggregate_to_tensors
 from gemmap.fit.records import FitResult, Reconstruction
-from gemmap.io.atomic import atomic_path
-from gemmap.io.folders import prepare_folder
+from gemmap.io.atomic import atomic_path, remove_unfinished
+from gemmap.io.checkpoint import remove_checkpoint
+from gemmap.io.folders import prepare_folder, require_not_read
 from gemmap.io.gaussians import save_gaussians
+from gemmap.io.lock import FileLock
 from gemmap.io.mrc import write_map
 from gemmap.io.paths import names_from
 from gemmap.io.relion import write_star31
@@ -31,32 +33,60 @@ _FITS = {
     "half2": ("run_half2_class001_unfil.mrc", "_half2"),
     "full": ("run_class001.mrc", ""),
 }
+#: Record, log, and the folder of what is needed to resume a run.
+JOB_NAME, LOG_NAME, CHECKPOINT_NAME = "job.json", "run.log", "checkpoint"
 #: Files that say how a run went, not what it found.
-_RECORDS = ("job.json", "config.yaml", "command.txt", "run.log")
+_RECORDS = (JOB_NAME, "config.yaml", "command.txt", LOG_NAME)
 #: Map of the final result, as the user opens it.
 MAP_NAME = _FITS["full"][0]
 
 
 class RunFolder:
-    """Writes the files of one run.
+    """Writes the files of one run, and keeps other processes from doing so until it is closed.
 
     Parameters
     ----------
     path
-        Made if it is not there; results of an earlier run in it are removed, other files stay.
+        Made if it is not there.
     inputs
         Files that are read and must not be removed.
+    goes_on
+        The results in the folder are those of the same run. Otherwise they are removed, with its checkpoint; files that
+        are not ours stay.
 
     Raises
     ------
     InputError, OutputError
-        If an input would be removed, or the operating system refuses.
+        If an input would be removed, another process is writing there, or the operating system refuses.
     """
 
-    def __init__(self, path: Path, inputs: Sequence[Path] = ()) -> None:
-        prepare_folder(path, [*RUN_FILES, "README.txt"], inputs)
+    def __init__(self, path: Path, inputs: Sequence[Path] = (), goes_on: bool = False) -> None:
+        files = [*RUN_FILES, "README.txt"]
+        if not goes_on:
+            require_not_read(path, files, inputs)
+        prepare_folder(path, [])
         self.path = path
-        self.log = RunLog(path / "run.log")
+        # The log is the one file that is never replaced.
+        self._lock = FileLock(path / LOG_NAME)
+        self.log = RunLog(path / LOG_NAME)
+        try:
+            remove_unfinished(path / name for name in files)
+            if not goes_on:
+                prepare_folder(path, [name for name in files if name != LOG_NAME])
+                remove_checkpoint(self.checkpoint_path)
+                self.log.clear()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def checkpoint_path(self) -> Path:
+        """Folder of what is needed to resume the run; removed when it ends."""
+        return self.path / CHECKPOINT_NAME
+
+    def close(self) -> None:
+        """Let other processes write to the folder."""
+        self._lock.release()
 
     def results(self) -> list[str]:
         """Return the names of the result files written so far, in the order of a reader's interest."""
@@ -69,8 +99,10 @@ class RunFolder:
         write_config(self.path / "config.yaml", config)
 
     def write_particles(self, table: ParticleTable, stacks: Sequence[Path] | None) -> None:
-        """Write the particles with their half-sets; stack names lead to the ``stacks``, if those are files."""
+        """Write the particles with their half-sets, unless they are there; stack names lead to ``stacks``, if files."""
         path = self.path / "particles.star"
+        if path.exists():
+            return
         if stacks is not None:
             table = replace(table, stacks=tuple(names_from(path, table.stacks, stacks)))
         write_star31(path, table)
@@ -109,9 +141,9 @@ class RunFolder:
         write_slices_figure(self.path / "slices.png", maps, pixel_size_a, r.particle_diameter_a)
 
     def write_record(self, record: RunRecord) -> None:
-        """Write job.json, and README.txt for the files that are there."""
-        write_job(self.path / "job.json", record)
+        """Write README.txt for the files that are there, and job.json: a run that is finished has all its files."""
         write_readme(self.path)
+        write_job(self.path / JOB_NAME, record)
 
 
 def _fsc_curves(curves: Mapping[str, Curve]) -> list[FscCurve]:

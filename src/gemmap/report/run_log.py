@@ -26,3 +26,10 @@ class RunLog:
                 handle.write(f"{now}  {text}\n")
         except OSError as error:
             raise OutputError(f"Cannot write {self._path}: {error.strerror or error}; free space.") from error
+
+    def clear(self) -> None:
+        """Remove all lines."""
+        try:
+            open(self._path, "w", encoding="utf-8").close()
+        except OSError as error:
+            raise OutputError(f"Cannot write {self._path}: {error.strerror or error}; free space.") from error

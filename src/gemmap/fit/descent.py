@@ -1,0 +1,124 @@
+"""Two ways down the same loss from the same start: against the aggregate, or image by image."""
+
+import time
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gemmap.fit.config import Shape
+from gemmap.fit.gaussian_fit import Step, fit_gaussians
+from gemmap.fit.images import Particles, train
+from gemmap.fit.init import at_random, from_voxels
+from gemmap.fit.keeper import RunState
+from gemmap.fit.normal import NormalEquations
+from gemmap.fit.parameters import Parameters
+from gemmap.fit.pieces import training_from_piece, training_to_piece
+from gemmap.fit.progress import Progress, stage
+from gemmap.fit.records import StepRecord
+from gemmap.fit.schedule import RANDOM_PART, Schedule
+from gemmap.fit.training import State
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """Gaussians where a fit ended, their map on the working cube, the way there, and why it ended."""
+
+    parameters: Parameters
+    volume: Float[Tensor, "d d d"]
+    records: tuple[StepRecord, ...]
+    stopped_because: str
+
+
+@dataclass(frozen=True)
+class VoxelStart:
+    """What Gaussians are made of: voxels u of a blob, the price of mass, how many at most, and a seed."""
+
+    u: Float[Tensor, "d d d"]
+    blob_px: float
+    price: float
+    count: int
+    seed: int
+
+    def on_voxels(self) -> Parameters:
+        """Gaussians on the voxels that carry mass."""
+        return from_voxels(self.u, self.blob_px, self.count, self.seed)
+
+
+def fit_to_aggregate(
+    equations: NormalEquations, start: VoxelStart, steps: int, shape: Shape, progress: Progress
+) -> Fitted:
+    """Take the steps that trial fits chose."""
+    records: list[StepRecord] = []
+    began = time.perf_counter()
+    with stage(progress, "Gaussians", steps, "steps"):
+
+        def keep_going(step: Step) -> bool:
+            progress.advance(min(step.number, 1), f"loss {step.loss:.0f}")
+            records.append(StepRecord(step.number, step.loss, time.perf_counter() - began))
+            return True
+
+        last = fit_gaussians(equations, start.on_voxels(), start.price, steps, keep_going, shape)
+    reason = "further steps did not predict held-out particles better, beyond noise"
+    return Fitted(last.parameters, last.volume, tuple(records), reason)
+
+
+def fit_to_images(
+    equations: NormalEquations,
+    start: VoxelStart,
+    window: Float[Tensor, "d d d"],
+    particles: Particles,
+    schedule: Schedule,
+    shape: Shape,
+    progress: Progress,
+    run: RunState,
+    stage_name: str,
+) -> Fitted:
+    """Go through the images for the epochs of the schedule, from voxels or from Gaussians at random in ``window``.
+
+    The aggregate gives the start and the price of mass only. ``run`` keeps where the training is, under the name of the
+    stage.
+    """
+    records: list[StepRecord] = []
+    name = f"{stage_name} training"
+    on_voxels = start.on_voxels()
+    # As many Gaussians as voxels carry mass, and fewer to begin with where they have to find their places.
+    cap = len(on_voxels)
+    piece = run.recall(name)
+    if piece is not None:
+        state, records = training_from_piece(piece, window.device)
+        progress.note(f"{stage_name}: {state.number:,} batches were done before")
+    elif schedule.start == "aggregate":
+        state = State.at_rest(on_voxels)
+    else:
+        state = State.at_rest(at_random(equations, window, max(1, int(RANDOM_PART * cap)), start.seed))
+    began = time.perf_counter() - (records[-1].seconds if records else 0.0)
+    total = schedule.steps(len(particles)) - state.number
+    with stage(progress, "Gaussians against images", total, "batches"):
+
+        def watch(state: State) -> None:
+            done = state.number - (records[-1].step if records else 0)
+            records.append(StepRecord(state.number, state.loss.mean, time.perf_counter() - began))
+            if run.due():
+                run.hold(**{name: training_to_piece(state, records)})
+                run.save(stage_name)
+            progress.advance(done, f"{len(state.parameters):,} Gaussians, mean loss {state.loss.mean:.6g}")
+
+        trained = train(
+            particles,
+            state,
+            equations.unit,
+            start.price,
+            schedule,
+            shape,
+            cap,
+            start.seed,
+            watch,
+        )
+    run.drop(name)
+    if trained.failure:
+        progress.note(f"Fit of {len(particles):,} particles: {trained.failure}")
+    now = trained.state
+    records = records or [StepRecord(now.number, now.loss.mean, time.perf_counter() - began)]
+    reason = trained.failure or f"all {schedule.all_epochs} epochs are done"
+    return Fitted(now.parameters, now.parameters.voxelize(equations.size), tuple(records), reason)

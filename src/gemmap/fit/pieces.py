@@ -1,0 +1,141 @@
+"""Values of a reconstruction as pieces that a keeper can keep, and back, bit by bit."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gemmap._types import Float, Volume
+from gemmap.fit.adam import Adam
+from gemmap.fit.aggregate import Accumulator
+from gemmap.fit.choice import Choice, Gain, Settings
+from gemmap.fit.keeper import Piece
+from gemmap.fit.parameters import Parameters
+from gemmap.fit.records import FitResult, StepRecord
+from gemmap.fit.training import MeanLoss, State
+from gemmap.fit.voxels import VoxelSettings
+from gemmap.gaussians.model import Gaussians
+
+
+def accumulator_to_piece(accumulator: Accumulator, done: int) -> Piece:
+    """Return the sums so far, not copied; ``done`` particles of the half were read for them."""
+    return {"sums": torch.from_numpy(accumulator.sums)}, {"n_particles": accumulator.n_particles, "done": done}
+
+
+def accumulator_from_piece(piece: Piece, into: Accumulator) -> int:
+    """Replace the sums of an accumulator; return how many particles of the half were read for them."""
+    tensors, values = piece
+    into.sums[...] = tensors["sums"].numpy()
+    into.n_particles = int(values["n_particles"])
+    return int(values["done"])
+
+
+def choice_to_piece(choice: Choice) -> Piece:
+    """Return what trials decided."""
+    tensors = {
+        "gains": _float64([(gain.value, gain.error) for gain in choice.gains]),
+        "trial": _tensor(choice.trial),
+        "error": _tensor(choice.error),
+        "score": _float64([choice.score]),
+    }
+    return tensors, asdict(choice.settings)
+
+
+def choice_from_piece(piece: Piece) -> Choice:
+    """Return the choice that `choice_to_piece` took apart."""
+    tensors, values = piece
+    return Choice(
+        settings=Settings(**{**values, "voxels": VoxelSettings(**values["voxels"])}),
+        gains=tuple(Gain(float(value), float(error)) for value, error in tensors["gains"]),
+        trial=tensors["trial"].numpy(),
+        error=tensors["error"].numpy(),
+        score=float(tensors["score"]),
+    )
+
+
+def fit_to_piece(result: FitResult) -> Piece:
+    """Return a fit."""
+    tensors = {
+        "map": _tensor(result.map),
+        "backprojection": _tensor(result.backprojection),
+        "voxels": _tensor(result.voxels),
+        **{f.name: getattr(result.gaussians, f.name) for f in fields(Gaussians)},
+        "steps": _float64([(s.step, s.loss, s.seconds) for s in result.steps]),
+    }
+    values = {
+        "stopped_because": result.stopped_because,
+        "seed": result.seed,
+        "n_particles": result.n_particles,
+        "details": dict(result.details),
+    }
+    return tensors, values
+
+
+def fit_from_piece(piece: Piece) -> FitResult:
+    """Return the fit that `fit_to_piece` took apart."""
+    tensors, values = piece
+    return FitResult(
+        map=tensors["map"].numpy(),
+        backprojection=tensors["backprojection"].numpy(),
+        voxels=tensors["voxels"].numpy(),
+        gaussians=Gaussians(**{f.name: tensors[f.name] for f in fields(Gaussians)}),
+        steps=tuple(StepRecord(int(step), float(loss), float(s)) for step, loss, s in tensors["steps"]),
+        stopped_because=values["stopped_because"],
+        seed=values["seed"],
+        n_particles=values["n_particles"],
+        details=values["details"],
+    )
+
+
+def training_to_piece(state: State, records: Sequence[StepRecord]) -> Piece:
+    """Return where a training is, and the way there."""
+    tensors = {
+        **{f.name: getattr(state.parameters, f.name) for f in fields(Parameters)},
+        **{f"first_moment{i}": m for i, m in enumerate(state.adam.first)},
+        **{f"second_moment{i}": v for i, v in enumerate(state.adam.second)},
+        "pull": state.pull,
+        "losses": _float64([(loss.mean, loss.spread, loss.n_images) for loss in (state.first, state.loss)]),
+        "steps": _float64([(s.step, s.loss, s.seconds) for s in records]),
+    }
+    return tensors, {"number": state.number, "adam_steps": state.adam.steps}
+
+
+def training_from_piece(piece: Piece, device: torch.device) -> tuple[State, list[StepRecord]]:
+    """Return the training that `training_to_piece` took apart."""
+    tensors = {name: tensor.to(device) for name, tensor in piece[0].items()}
+    first, last = (MeanLoss(float(mean), float(spread), int(n)) for mean, spread, n in tensors["losses"])
+    places = range(len(fields(Parameters)))
+    adam = Adam(
+        [tensors[f"first_moment{i}"] for i in places],
+        [tensors[f"second_moment{i}"] for i in places],
+        piece[1]["adam_steps"],
+    )
+    state = State(
+        number=piece[1]["number"],
+        parameters=Parameters(**{f.name: tensors[f.name] for f in fields(Parameters)}),
+        adam=adam,
+        pull=tensors["pull"],
+        first=first,
+        loss=last,
+    )
+    return state, [StepRecord(int(step), float(loss), float(s)) for step, loss, s in tensors["steps"]]
+
+
+def map_to_piece(volume: Volume) -> Piece:
+    """Return a map."""
+    return {"map": _tensor(volume)}, {}
+
+
+def map_from_piece(piece: Piece) -> Volume:
+    """Return the map that `map_to_piece` was given."""
+    return piece[0]["map"].numpy()
+
+
+def _tensor(array: Float[np.ndarray, "..."]) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _float64(rows: object) -> Tensor:
+    return torch.tensor(rows, dtype=torch.float64)
