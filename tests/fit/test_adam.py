@@ -67,6 +67,16 @@ def test_the_parameters_before_are_left_alone_and_a_copy_is_one():
     assert (copied.steps, adam.steps) == (1, 2)
 
 
+def test_a_larger_epsilon_spares_what_is_hardly_pulled():
+    before = some()
+    slopes = [torch.linspace(0.01, 1.0, t.numel(), dtype=t.dtype).reshape(t.shape) for t in before.tensors()]
+    ratios = []
+    for epsilon in (0.3, 3.0):
+        moved = Adam.at_rest(before, epsilon).step(before, slopes).log_masses - before.log_masses
+        ratios.append(float(moved[0] / moved[-1]))
+    assert 0.01 < ratios[1] < 0.5 * ratios[0]
+
+
 @pytest.mark.parametrize("n_new", [0, 3])
 def test_moments_follow_their_gaussian(n_new):
     """A Gaussian that survives moves on as if nothing had happened around it; a new one starts from rest."""

@@ -14,10 +14,11 @@ from torch import Tensor
 from gemmap.fit.parameters import Parameters, clone
 
 #: Usual learning rates: centres in voxels, log scales, quaternions, log masses.
-RATES = (0.03, 0.01, 0.01, 0.01)
+RATES = (0.06, 0.02, 0.02, 0.02)
 BETAS = (0.9, 0.99)
-#: Added to the denominator, relative to its mean.
-RELATIVE_EPSILON = 0.3
+#: Added to the denominator, relative to its mean. The larger, the more steps are in proportion to derivatives, and the
+#: less moves what only noise pulls. Derivatives of batches are noise all over: a small one does for them.
+RELATIVE_EPSILON, OF_BATCHES = 1.0, 0.3
 
 
 @dataclass
@@ -27,16 +28,19 @@ class Adam:
     first: list[Tensor]
     second: list[Tensor]
     steps: int = 0
+    relative_epsilon: float = RELATIVE_EPSILON
 
     @classmethod
-    def at_rest(cls, parameters: Parameters) -> "Adam":
+    def at_rest(cls, parameters: Parameters, relative_epsilon: float = RELATIVE_EPSILON) -> "Adam":
         """Moments before the first step."""
         first, second = ([torch.zeros_like(t) for t in parameters.tensors()] for _ in range(2))
-        return cls(first, second)
+        return cls(first, second, 0, relative_epsilon)
 
     def copy(self) -> "Adam":
         """Return moments that share no memory."""
-        return Adam([m.clone() for m in self.first], [v.clone() for v in self.second], self.steps)
+        return Adam(
+            [m.clone() for m in self.first], [v.clone() for v in self.second], self.steps, self.relative_epsilon
+        )
 
     def step(self, parameters: Parameters, slopes: list[Tensor], rates: Sequence[float] = RATES) -> Parameters:
         """Return the parameters one step further downhill; ``rates`` are about what each may change by."""
@@ -46,7 +50,7 @@ class Adam:
             m.mul_(BETAS[0]).add_(slope, alpha=1.0 - BETAS[0])
             v.mul_(BETAS[1]).addcmul_(slope, slope, value=1.0 - BETAS[1])
             scale = (v / (1.0 - BETAS[1] ** self.steps)).sqrt()
-            scale = scale + RELATIVE_EPSILON * scale.mean() + 1e-12
+            scale = scale + self.relative_epsilon * scale.mean() + 1e-12
             value.addcdiv_(m, scale, value=-rate / (1.0 - BETAS[0] ** self.steps))
         return moved
 

@@ -99,7 +99,12 @@ def training_to_piece(state: State, records: Sequence[StepRecord]) -> Piece:
         "losses": _float64([(loss.mean, loss.spread, loss.n_images) for loss in (state.first, state.loss)]),
         "steps": _float64([(s.step, s.loss, s.seconds) for s in records]),
     }
-    return tensors, {"number": state.number, "adam_steps": state.adam.steps}
+    values = {
+        "number": state.number,
+        "adam_steps": state.adam.steps,
+        "relative_epsilon": state.adam.relative_epsilon,
+    }
+    return tensors, values
 
 
 def training_from_piece(piece: Piece, device: torch.device) -> tuple[State, list[StepRecord]]:
@@ -111,6 +116,7 @@ def training_from_piece(piece: Piece, device: torch.device) -> tuple[State, list
         [tensors[f"first_moment{i}"] for i in places],
         [tensors[f"second_moment{i}"] for i in places],
         piece[1]["adam_steps"],
+        piece[1]["relative_epsilon"],
     )
     state = State(
         number=piece[1]["number"],

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gemmap.fit.adam import Adam
+from gemmap.fit.adam import OF_BATCHES, Adam
 from gemmap.fit.parameters import Parameters
 
 #: The loss has grown beyond doubt when its mean is so many standard errors above that of the start.
@@ -64,4 +64,6 @@ class State:
     @classmethod
     def at_rest(cls, parameters: Parameters, loss: MeanLoss = UNKNOWN) -> "State":
         """Before the first batch."""
-        return cls(0, parameters, Adam.at_rest(parameters), torch.zeros_like(parameters.log_masses), loss, loss)
+        return cls(
+            0, parameters, Adam.at_rest(parameters, OF_BATCHES), torch.zeros_like(parameters.log_masses), loss, loss
+        )
