@@ -152,12 +152,14 @@ def plot(found: dict[str, list[tuple[float, float, float]]], title: str, path: P
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
     for axis, column, label in ((axes[0], 2, "truth-FSC 0.5 at, Å"), (axes[1], 1, "mean truth-FSC")):
-        for (name, rows), marker in zip(found.items(), "ksov^", strict=True):
+        for (name, rows), marker in zip(found.items(), "Dsov^", strict=True):
             values = np.array(rows)
             axis.plot(values[:, 0], values[:, column], marker=marker, markersize=4, label=name)
         axis.set(xscale="log", xlabel="seconds from the first image", ylabel=label)
         axis.grid(alpha=0.3)
-    axes[0].invert_yaxis()
+    reached = np.array([row for rows in found.values() for row in rows])
+    axes[0].set_ylim(1.5 * reached[:, 2].min(), 0.97 * reached[:, 2].min())
+    axes[1].set_ylim(reached[:, 1].max() - 0.15, reached[:, 1].max() + 0.01)
     axes[1].legend(fontsize=8)
     figure.suptitle(title)
     figure.savefig(path, dpi=110)
