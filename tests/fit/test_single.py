@@ -109,3 +109,11 @@ def test_the_shape_acts_on_both_engines(schedule):
     free, fixed = (fitted(schedule=schedule, shape=shape)[0].gaussians.scales_a for shape in ("free", "fixed"))
     assert float(fixed.std()) < 1e-5 * float(fixed.mean())
     assert float(free.std()) > 1e-3 * float(free.mean())
+
+
+@pytest.mark.parametrize(("most", "reached"), [(2, True), (3, True), (4, True), (5, True), (6, False), (24, False)])
+def test_a_bound_that_was_reached_is_said(most, reached):
+    """Trials score every second step: with at most 5 they can choose 4."""
+    result, _ = fitted(replace(SETTINGS, steps=min(4, most - most % 2)), max_steps=most)
+    assert (result.stopped_because == f"the bound of {most} steps was reached; more --max-steps may serve") == reached
+    assert ("did not predict held-out particles better" in result.stopped_because) != reached

@@ -46,9 +46,9 @@ class VoxelStart:
 
 
 def fit_to_aggregate(
-    equations: NormalEquations, start: VoxelStart, steps: int, shape: Shape, progress: Progress
+    equations: NormalEquations, start: VoxelStart, steps: int, most: int, shape: Shape, progress: Progress
 ) -> Fitted:
-    """Take the steps that trial fits chose."""
+    """Take the steps that trial fits chose, of ``most`` that they could try."""
     records: list[StepRecord] = []
     began = time.perf_counter()
     with stage(progress, "Gaussians", steps, "steps"):
@@ -59,7 +59,11 @@ def fit_to_aggregate(
             return True
 
         last = fit_gaussians(equations, start.on_voxels(), start.price, steps, keep_going, shape)
-    reason = "further steps did not predict held-out particles better, beyond noise"
+    # Trials score every second step.
+    if steps >= most - most % 2:
+        reason = f"the bound of {most} steps was reached; more --max-steps may serve"
+    else:
+        reason = "further steps did not predict held-out particles better, beyond noise"
     return Fitted(last.parameters, last.volume, tuple(records), reason)
 
 

@@ -45,7 +45,7 @@ def fit(
         u = fit_voxels(equations, region.on(device), settings.voxels, lambda _i, _u: progress.advance(1))
     start = VoxelStart(u, settings.voxels.blob_px, mass_price(equations, settings.voxels), count, seed)
     if config.schedule is None:
-        fitted = fit_to_aggregate(equations, start, settings.steps, config.shape, progress)
+        fitted = fit_to_aggregate(equations, start, settings.steps, config.max_steps, config.shape, progress)
     else:
         window = region.on(device)
         fitted = fit_to_images(
