@@ -13,13 +13,12 @@ import numpy as np
 from numba import njit, prange
 
 from gemmap._types import Complex, Float
+from gemmap.kernels.cpu_geometry import FASTMATH
 
-# No 'nnan' or 'ninf': a NaN in an image must reach the caller.
-_FASTMATH = {"contract", "arcp", "nsz", "reassoc"}
 _SLABS = 32
 
 
-@njit(inline="always", fastmath=_FASTMATH)
+@njit(inline="always", fastmath=FASTMATH)
 def _sin_of_turns(turns: float) -> float:
     """sin(2 pi turns) to 1e-7: a polynomial that vectorises, where libm's sine does not."""
     t = turns - math.floor(turns + 0.5)
@@ -34,7 +33,7 @@ def _sin_of_turns(turns: float) -> float:
     return s if t >= 0.0 else -s
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=_FASTMATH)
+@njit(parallel=True, cache=True, nogil=True, fastmath=FASTMATH)
 def prepare_slices(
     transforms: Complex[np.ndarray, "b d h"],
     phase_coefficients: Float[np.ndarray, "b 7"],
@@ -107,7 +106,7 @@ def _interval(start: float, step: float, low: float, high: float, first: int, la
     return max(first, math.floor(a)), min(last, math.ceil(b))
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath=_FASTMATH)
+@njit(parallel=True, cache=True, nogil=True, fastmath=FASTMATH)
 def insert_slices(
     slices: Float[np.ndarray, "b d h 3"], rotations: Float[np.ndarray, "b 3 3"], volume: Float[np.ndarray, "m m h2 3"]
 ) -> None:

@@ -34,8 +34,8 @@ import numpy as np
 from numba import njit, prange
 
 from gemmap._types import Float
+from gemmap.kernels.cpu_geometry import FASTMATH, Vector, form, overlap, own_axes, turn
 
-Vector: TypeAlias = tuple[float, float, float]
 Moments: TypeAlias = tuple[float, float, float, float, float, float]
 
 # Columns of the table, one row per Gaussian: centre, R(q) diag(s) row by row, mass.
@@ -45,8 +45,6 @@ X, Y, Z, AXES, MASS, N_COLUMNS = 0, 1, 2, 3, 12, 13
 _X, _Y, _PER_Y, _SLOPE, _PER_X, _PEAK, _B_X, _B_Y, _N_SEEN = 0, 1, 2, 3, 4, 5, 6, 9, 12
 _TOP, _BOTTOM, _LEFT, _COUNT, _N_WINDOW = 0, 1, 2, 3, 4
 
-# No 'nnan' or 'ninf': a NaN in a gradient must reach the caller.
-_FASTMATH = {"contract", "arcp", "nsz", "reassoc"}
 LANES = 8
 # Gaussians that a thread takes at a time, images in turn: fewer, and the images are read from memory more often.
 RUN = 512
@@ -62,35 +60,14 @@ _LOG2 = -0.5 / math.log(2)
 _LOG2_F = np.float32(_LOG2)
 
 
-# These two stand in cpu_voxelize as well: numba's cache does not notice a change in a function of another file.
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _own_axes(q: np.ndarray) -> tuple[Vector, Vector, Vector]:
-    """Own axes of a Gaussian on the map axes, the columns of R(q / |q|), in float64."""
-    w, x, y, z = np.float64(q[0]), np.float64(q[1]), np.float64(q[2]), np.float64(q[3])
-    t = 2.0 / (w * w + x * x + y * y + z * z)
-    return (
-        (1.0 - t * (y * y + z * z), t * (x * y + w * z), t * (x * z - w * y)),
-        (t * (x * y - w * z), 1.0 - t * (x * x + z * z), t * (y * z + w * x)),
-        (t * (x * z + w * y), t * (y * z - w * x), 1.0 - t * (x * x + y * y)),
-    )
-
-
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
-def _overlap(middle: float, half_width: float, size: int) -> tuple[int, int]:
-    """First and last grid point within half_width of the middle and inside 0 .. size-1; last < first if none is."""
-    first = max(0.0, min(np.ceil(middle - half_width), float(size)))
-    last = min(size - 1.0, max(np.floor(middle + half_width), -1.0))
-    return int(first), int(last)
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def build_table(
     centres: np.ndarray, scales: np.ndarray, quaternions: np.ndarray, masses: np.ndarray
 ) -> Float[np.ndarray, "n columns"]:
     """Constants of every Gaussian that do not depend on the view."""
     table = np.empty((len(masses), N_COLUMNS))
     for j in prange(len(masses)):
-        axes = _own_axes(quaternions[j])
+        axes = own_axes(quaternions[j])
         p = table[j]
         p[X], p[Y], p[Z] = centres[j, 0], centres[j, 1], centres[j, 2]
         for row in range(3):
@@ -101,7 +78,7 @@ def build_table(
     return table
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _seen(table: np.ndarray, j: int, a0: float, a1: float, a2: float) -> Vector:
     """One row of B: R(q) diag(s) seen along one axis of the image, (a0, a1, a2) in the map."""
     return (
@@ -111,7 +88,7 @@ def _seen(table: np.ndarray, j: int, a0: float, a1: float, a2: float) -> Vector:
     )
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _see(
     table: np.ndarray,
     first: int,
@@ -140,14 +117,14 @@ def _see(
         seen[p, _PEAK] = 1.0 / (2.0 * math.pi * root_det)
         for axis in range(3):
             seen[p, _B_X + axis], seen[p, _B_Y + axis] = b[axis], c[axis]
-        windows[p, _TOP], windows[p, _BOTTOM] = _overlap(y, cut * width_y, size)
-        left, right = _overlap(x, cut * math.sqrt(c_xx), size)
+        windows[p, _TOP], windows[p, _BOTTOM] = overlap(y, cut * width_y, size)
+        left, right = overlap(x, cut * math.sqrt(c_xx), size)
         # Whole vectors, moved to the left where they would leave the image.
         count = min(max(right - left + LANES, 0) // LANES * LANES, size)
         windows[p, _LEFT], windows[p, _COUNT] = min(left, size - count), count
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _exp2(v: np.float32) -> np.float32:
     """2^v in float32, for v <= 0; 1e-38 below."""
     v = v if v > _LOWEST else _LOWEST
@@ -158,7 +135,7 @@ def _exp2(v: np.float32) -> np.float32:
     return power
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def splat(
     table: np.ndarray, rotations: np.ndarray, shifts: np.ndarray, cut: float, bands: int, images: np.ndarray
 ) -> None:
@@ -192,7 +169,7 @@ def splat(
 
 
 # Inlined, this and the next: as calls they take a sixth longer.
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline="always")
 def _sums(kept: np.ndarray, filled: int) -> Moments:
     """Sums of gradient x kernel x (1, u_x, u_y, u_x^2, u_x u_y, u_y^2) over the pixels kept."""
     plane = np.uint64(len(kept) // 3)
@@ -211,7 +188,7 @@ def _sums(kept: np.ndarray, filled: int) -> Moments:
     return np.float64(m), np.float64(m_x), np.float64(m_y), np.float64(m_xx), np.float64(m_xy), np.float64(m_yy)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH, inline="always")
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH, inline="always")
 def _moments(
     seen: np.ndarray, windows: np.ndarray, p: int, cut: float, grad: np.ndarray, size: int, kept: np.ndarray
 ) -> Moments:
@@ -242,7 +219,7 @@ def _moments(
     return m, m_x, m_y, m_xx, m_xy, m_yy
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def gather(
     table: np.ndarray,
     rotations: np.ndarray,
@@ -304,16 +281,7 @@ def gather(
                 g[7] -= g_y
 
 
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
-def _form(o: np.ndarray, u: Vector, v: Vector) -> float:
-    """u^T M v, M the symmetric matrix whose xx, xy, xz, yy, yz, zz are columns 4 to 9 of a row."""
-    total: float = u[0] * (o[4] * v[0] + o[5] * v[1] + o[6] * v[2])
-    total += u[1] * (o[5] * v[0] + o[7] * v[1] + o[8] * v[2])
-    total += u[2] * (o[6] * v[0] + o[8] * v[1] + o[9] * v[2])
-    return total
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def differentiate(
     in_space: np.ndarray,
     scales: np.ndarray,
@@ -326,23 +294,17 @@ def differentiate(
     """Write the derivatives of the 11 parameters, from those with respect to mass, centre and S."""
     for j in prange(len(in_space)):
         o = in_space[j]
-        a, b, c = _own_axes(quaternions[j])
+        a, b, c = own_axes(quaternions[j])
         s0, s1, s2 = np.float64(scales[j, 0]), np.float64(scales[j, 1]), np.float64(scales[j, 2])
         g_masses[j] = o[0]
         for axis in range(3):
             g_centres[j, axis] = o[1 + axis]
         # dS = 2 s ds on the own axes; columns 4 to 9 hold 2 dL/dS.
-        g_scales[j, 0] = s0 * _form(o, a, a)
-        g_scales[j, 1] = s1 * _form(o, b, b)
-        g_scales[j, 2] = s2 * _form(o, c, c)
+        g_scales[j, 0] = s0 * form(o, a, a)
+        g_scales[j, 1] = s1 * form(o, b, b)
+        g_scales[j, 2] = s2 * form(o, c, c)
         # Torque about the own axes.
-        t0 = _form(o, b, c) * (s1 * s1 - s2 * s2)
-        t1 = _form(o, c, a) * (s2 * s2 - s0 * s0)
-        t2 = _form(o, a, b) * (s0 * s0 - s1 * s1)
-        # q (0, t) is tangent to the sphere |q| = const: normalising only divides by |q|.
-        w, x, y, z = quaternions[j, 0], quaternions[j, 1], quaternions[j, 2], quaternions[j, 3]
-        f = 2.0 / (w * w + x * x + y * y + z * z)
-        g_quaternions[j, 0] = f * (-x * t0 - y * t1 - z * t2)
-        g_quaternions[j, 1] = f * (w * t0 + y * t2 - z * t1)
-        g_quaternions[j, 2] = f * (w * t1 + z * t0 - x * t2)
-        g_quaternions[j, 3] = f * (w * t2 + x * t1 - y * t0)
+        t0 = form(o, b, c) * (s1 * s1 - s2 * s2)
+        t1 = form(o, c, a) * (s2 * s2 - s0 * s0)
+        t2 = form(o, a, b) * (s0 * s0 - s1 * s1)
+        turn(quaternions[j], t0, t1, t2, g_quaternions[j])

@@ -14,11 +14,10 @@ import numpy as np
 from numba import njit, prange
 
 from gemmap._types import Complex, Float
+from gemmap.kernels.cpu_geometry import FASTMATH
 
 Phase: TypeAlias = tuple[np.float32, np.float32, np.float32, np.float32]
 
-# No 'nnan' or 'ninf': a NaN in an image must reach the caller.
-_FASTMATH = {"contract", "arcp", "nsz", "reassoc"}
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 # sin(x) = x - x^3/3! + x^5/5! ..., to 1e-7 for |x| <= pi/2.
 _S3, _S5, _S7, _S9, _S11 = (np.float32((-1) ** (k // 2) / math.factorial(k)) for k in (3, 5, 7, 9, 11))
@@ -48,7 +47,7 @@ def weigh_residuals(
     return projected, losses.astype(np.float32), by_scale.astype(np.float32)
 
 
-@njit(inline="always", fastmath=_FASTMATH)
+@njit(inline="always", fastmath=FASTMATH)
 def _sin_of_turns(turns: np.float32) -> np.float32:
     """sin(2 pi turns) in float32, as a polynomial: libm's sine is not vectorised."""
     t = turns - np.floor(turns + _HALF)
@@ -59,7 +58,7 @@ def _sin_of_turns(turns: np.float32) -> np.float32:
     return s if t >= _ZERO else -s
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _fill_transfer(
     transfer: Float[np.ndarray, " h"], envelope: Float[np.ndarray, " h"], amplitude: np.float32, phase: Phase
 ) -> None:
@@ -72,7 +71,7 @@ def _fill_transfer(
         transfer[kx] = amplitude * envelope[kx] * sine
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _fill_weight(weight: Float[np.ndarray, " h"], inverse_noise: Float[np.ndarray, " s"], ky: int) -> None:
     """1/sigma^2 along a row, by the shell round(|k|)."""
     ky2 = np.int32(ky * ky)
@@ -81,7 +80,7 @@ def _fill_weight(weight: Float[np.ndarray, " h"], inverse_noise: Float[np.ndarra
         weight[kx] = inverse_noise[np.uint64(np.int32(np.sqrt(np.float32(x * x + ky2)) + _HALF))]
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _weigh(
     p: Float[np.ndarray, " 2h"],
     y: Float[np.ndarray, " 2h"],
@@ -106,7 +105,7 @@ def _weigh(
     return np.float64(loss), np.float64(by_scale)
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _weigh_rows(
     projected: np.ndarray,
     observed: np.ndarray,

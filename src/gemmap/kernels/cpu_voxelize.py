@@ -23,6 +23,7 @@ import numpy as np
 from numba import get_num_threads, njit, prange
 
 from gemmap._types import Float, Int
+from gemmap.kernels.cpu_geometry import FASTMATH, form, overlap, own_axes, turn
 
 Gradients: TypeAlias = tuple[
     Float[np.ndarray, "n 3"], Float[np.ndarray, "n 3"], Float[np.ndarray, "n 4"], Float[np.ndarray, " n"]
@@ -30,13 +31,10 @@ Gradients: TypeAlias = tuple[
 Table: TypeAlias = Float[np.ndarray, "n columns"]
 Planes: TypeAlias = Int[np.ndarray, "n 2"]
 Moments: TypeAlias = Float[np.ndarray, "n 10"]
-Vector: TypeAlias = tuple[float, float, float]
 
 # Columns of the table of constants, one row per Gaussian in the order of the walk.
 X, Y, Z, INVERSE_SZZ, B, P_Y, A_Y, A_Z, P_X, HALF_WIDTH, PEAK, STEP, WORK, N_COLUMNS = range(14)
 
-# No 'nnan' or 'ninf': a NaN in a gradient must reach the caller.
-_FASTMATH = {"contract", "arcp", "nsz", "reassoc"}
 _CHUNKS = 64
 _E2, _E3, _E4, _E5, _E6, _E7, _E8 = (1.0 / math.factorial(k) for k in range(2, 9))
 
@@ -75,7 +73,7 @@ def voxelize_gather(
     return gradients[0], gradients[1], gradients[2], gradients[3]
 
 
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
 def _order(centres: np.ndarray, size: int) -> np.ndarray:
     """Rows sorted by the (z, y) cell of the centre, so that neighbours in the walk are neighbours in memory."""
     n = len(centres)
@@ -94,19 +92,7 @@ def _order(centres: np.ndarray, size: int) -> np.ndarray:
     return order
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
-def _own_axes(q: np.ndarray) -> tuple[Vector, Vector, Vector]:
-    """Own axes of a Gaussian on the map axes, the columns of R(q / |q|), in float64."""
-    w, x, y, z = np.float64(q[0]), np.float64(q[1]), np.float64(q[2]), np.float64(q[3])
-    t = 2.0 / (w * w + x * x + y * y + z * z)
-    return (
-        (1.0 - t * (y * y + z * z), t * (x * y + w * z), t * (x * z - w * y)),
-        (t * (x * y - w * z), 1.0 - t * (x * x + z * z), t * (y * z + w * x)),
-        (t * (x * z + w * y), t * (y * z - w * x), 1.0 - t * (x * x + y * y)),
-    )
-
-
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
 def _exp(v: float) -> float:
     """exp(v) to 3e-10 for -700 <= v <= 700: a power of two times a series, a third of the cost of a library call."""
     v = max(v, -700.0)
@@ -117,15 +103,7 @@ def _exp(v: float) -> float:
     return exponential
 
 
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
-def _overlap(middle: float, half_width: float, size: int) -> tuple[int, int]:
-    """First and last voxel within half_width of the middle and inside 0 .. size-1; last < first where there is none."""
-    first = max(0.0, min(np.ceil(middle - half_width), float(size)))
-    last = min(size - 1.0, max(np.floor(middle + half_width), -1.0))
-    return int(first), int(last)
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _constants(
     order: np.ndarray,
     centres: np.ndarray,
@@ -140,7 +118,7 @@ def _constants(
     planes = np.empty((len(order), 2), np.int64)
     for k in prange(len(order)):
         j = order[k]
-        a, b, c = _own_axes(quaternions[j])
+        a, b, c = own_axes(quaternions[j])
         d0, d1, d2 = np.float64(scales[j, 0]) ** 2, np.float64(scales[j, 1]) ** 2, np.float64(scales[j, 2]) ** 2
         s_xx = a[0] * a[0] * d0 + b[0] * b[0] * d1 + c[0] * c[0] * d2
         s_yy = a[1] * a[1] * d0 + b[1] * b[1] * d1 + c[1] * c[1] * d2
@@ -151,9 +129,9 @@ def _constants(
         p_xz = a[0] * a[2] / d0 + b[0] * b[2] / d1 + c[0] * c[2] / d2
         determinant = d0 * d1 * d2
         x, y, z = centres[j, 0] + size // 2, centres[j, 1] + size // 2, centres[j, 2] + size // 2
-        x0, x1 = _overlap(x, cut * math.sqrt(s_xx), size)
-        y0, y1 = _overlap(y, cut * math.sqrt(s_yy), size)
-        z0, z1 = _overlap(z, cut * math.sqrt(s_zz), size)
+        x0, x1 = overlap(x, cut * math.sqrt(s_xx), size)
+        y0, y1 = overlap(y, cut * math.sqrt(s_yy), size)
+        z0, z1 = overlap(z, cut * math.sqrt(s_zz), size)
         p = table[k]
         p[X], p[Y], p[Z] = x, y, z
         p[INVERSE_SZZ] = 1.0 / s_zz
@@ -172,7 +150,7 @@ def _constants(
     return table, planes
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _slabs(table: Table, planes: Planes, size: int, n: int) -> np.ndarray:
     """Boundaries of n ranges of planes that hold about equal work."""
     change = np.zeros(size + 1)
@@ -188,7 +166,7 @@ def _slabs(table: Table, planes: Planes, size: int, n: int) -> np.ndarray:
     return np.minimum(bounds, size)
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _rows(
     p: np.ndarray, z: int, cut: float, firsts: np.ndarray, counts: np.ndarray, starts: np.ndarray, ratios: np.ndarray
 ) -> tuple[int, int]:
@@ -200,13 +178,13 @@ def _rows(
     dz = z - p[Z]
     along = dz * dz * p[INVERSE_SZZ]
     left = max(cut * cut - along, 0.0)
-    y0, y1 = _overlap(p[Y] + p[B] * dz, math.sqrt(left / p[P_Y]), size)
+    y0, y1 = overlap(p[Y] + p[B] * dz, math.sqrt(left / p[P_Y]), size)
     for i in range(y1 - y0 + 1):
         dy = y0 + i - p[Y]
         u = dy - p[B] * dz
         across = p[P_Y] * u * u
         middle = p[X] + p[A_Y] * dy + p[A_Z] * dz
-        first, last = _overlap(middle, math.sqrt(max(left - across, 0.0)) * p[HALF_WIDTH], size)
+        first, last = overlap(middle, math.sqrt(max(left - across, 0.0)) * p[HALF_WIDTH], size)
         t = first - middle
         firsts[i] = first
         counts[i] = max(last - first + 1, 0)
@@ -215,7 +193,7 @@ def _rows(
     return y0, y1 - y0 + 1
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _splat(table: Table, planes: Planes, bounds: np.ndarray, cut: float, volume: np.ndarray) -> None:
     """Write the volume; one thread per range of planes."""
     size = len(volume)
@@ -238,7 +216,7 @@ def _splat(table: Table, planes: Planes, bounds: np.ndarray, cut: float, volume:
                         r *= step
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _gather(table: Table, planes: Planes, cut: float, grad: np.ndarray, out: np.ndarray) -> None:
     """Write sums of gradient x kernel x (1, dx, dy, dz, dx2, dxdy, dxdz, dy2, dydz, dz2); the kernel's peak is 1."""
     n, size = len(table), len(grad)
@@ -277,16 +255,7 @@ def _gather(table: Table, planes: Planes, cut: float, grad: np.ndarray, out: np.
             o[4], o[5], o[6], o[7], o[8], o[9] = mxx, mxy, mxz, myy, myz, mzz
 
 
-@njit(cache=True, nogil=True, fastmath=_FASTMATH)
-def _form(o: np.ndarray, u: Vector, v: Vector) -> float:
-    """u^T M2 v, with the second moments taken from a row of moments."""
-    form: float = u[0] * (o[4] * v[0] + o[5] * v[1] + o[6] * v[2])
-    form += u[1] * (o[5] * v[0] + o[7] * v[1] + o[8] * v[2])
-    form += u[2] * (o[6] * v[0] + o[8] * v[1] + o[9] * v[2])
-    return form
-
-
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=_FASTMATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _differentiate(
     order: np.ndarray,
     moments: Moments,
@@ -306,7 +275,7 @@ def _differentiate(
     for k in prange(len(order)):
         j = order[k]
         o = moments[k]
-        a, b, c = _own_axes(quaternions[j])
+        a, b, c = own_axes(quaternions[j])
         s0, s1, s2 = np.float64(scales[j, 0]), np.float64(scales[j, 1]), np.float64(scales[j, 2])
         p0, p1, p2 = 1.0 / (s0 * s0), 1.0 / (s1 * s1), 1.0 / (s2 * s2)
         h = 1.0 / ((2.0 * math.pi) ** 1.5 * s0 * s1 * s2)
@@ -318,16 +287,11 @@ def _differentiate(
         for axis in range(3):
             g_centres[j, axis] = a[axis] * u0 + b[axis] * u1 + c[axis] * u2
         # dS = 2 s ds on the diagonal.
-        g_scales[j, 0] = s0 * mh * p0 * (p0 * _form(o, a, a) - o[0])
-        g_scales[j, 1] = s1 * mh * p1 * (p1 * _form(o, b, b) - o[0])
-        g_scales[j, 2] = s2 * mh * p2 * (p2 * _form(o, c, c) - o[0])
-        # Torque about the own axes. q (0, t) is tangent to the sphere |q| = const: normalising only divides by |q|.
-        t0 = mh * p1 * p2 * _form(o, b, c) * (s1 * s1 - s2 * s2)
-        t1 = mh * p2 * p0 * _form(o, c, a) * (s2 * s2 - s0 * s0)
-        t2 = mh * p0 * p1 * _form(o, a, b) * (s0 * s0 - s1 * s1)
-        w, x, y, z = quaternions[j, 0], quaternions[j, 1], quaternions[j, 2], quaternions[j, 3]
-        f = 2.0 / (w * w + x * x + y * y + z * z)
-        g_quaternions[j, 0] = f * (-x * t0 - y * t1 - z * t2)
-        g_quaternions[j, 1] = f * (w * t0 + y * t2 - z * t1)
-        g_quaternions[j, 2] = f * (w * t1 + z * t0 - x * t2)
-        g_quaternions[j, 3] = f * (w * t2 + x * t1 - y * t0)
+        g_scales[j, 0] = s0 * mh * p0 * (p0 * form(o, a, a) - o[0])
+        g_scales[j, 1] = s1 * mh * p1 * (p1 * form(o, b, b) - o[0])
+        g_scales[j, 2] = s2 * mh * p2 * (p2 * form(o, c, c) - o[0])
+        # Torque about the own axes.
+        t0 = mh * p1 * p2 * form(o, b, c) * (s1 * s1 - s2 * s2)
+        t1 = mh * p2 * p0 * form(o, c, a) * (s2 * s2 - s0 * s0)
+        t2 = mh * p0 * p1 * form(o, a, b) * (s0 * s0 - s1 * s1)
+        turn(quaternions[j], t0, t1, t2, g_quaternions[j])
