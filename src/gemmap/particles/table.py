@@ -1,7 +1,7 @@
 """The one table of particles: units and conventions are fixed here, whatever file it came from."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Literal, Self, TypeAlias
 
 import numpy as np
 
@@ -9,14 +9,44 @@ from gemmap._types import Int, PerParticle, Rotations, Shifts
 from gemmap.errors import InputError
 from gemmap.physics.ctf import CtfParameters
 
+#: What was done to the images about their CTF before they were written: nothing, signs of the CTF multiplied in, the
+#: CTF multiplied in, or the CTF taken out (images without one).
+CtfApplied: TypeAlias = Literal["none", "phase-flip", "multiplied", "corrected"]
+
 
 @dataclass(frozen=True)
 class OpticsGroup:
-    """Particles recorded under the same conditions; each group has its own noise spectrum."""
+    """Particles recorded under the same conditions; each group has its own noise spectrum.
+
+    Attributes
+    ----------
+    name
+        As in the file.
+    pixel_size_a
+        Å per pixel of the images as they are read.
+    box_px
+        Side of the images as they are read, if known.
+    odd_zernike, even_zernike
+        Coefficients (rad) of the antisymmetric and symmetric aberrations in RELION's order, with rho = k in 1/Å, not
+        normalised; beam tilt is among the odd ones. Empty for none. The transform of an image is multiplied by
+        exp(i odd); even is added to gamma of the CTF.
+    magnification
+        (m00, m01, m10, m11) of M: F_image(k) = F_projection(M k), CTF and aberrations at M k.
+    ctf_applied
+        What the images went through before they were written.
+    first_empty_shell
+        First shell of the images' transforms without data (images that were padded in Fourier space); None if all have
+        some.
+    """
 
     name: str
     pixel_size_a: float
     box_px: int | None = None
+    odd_zernike: tuple[float, ...] = ()
+    even_zernike: tuple[float, ...] = ()
+    magnification: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 1.0)
+    ctf_applied: CtfApplied = "none"
+    first_empty_shell: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +75,12 @@ class ParticleTable:
         Paths as written in the file (io resolves them against a folder).
     image_sign
         (n,), +1, or -1 where the file says that the particle is dark on disk; multiplies the pixels.
+    micrograph_of
+        (n,), index into ``micrographs``, or -1 where the file does not say.
+    micrographs
+        Names as in the file.
+    map_pixel_size_a
+        Å per voxel of maps made from these particles, where optics groups differ; None: that of all groups.
     """
 
     rotations: Rotations
@@ -58,6 +94,9 @@ class ParticleTable:
     index_in_stack: Int[np.ndarray, " n"]
     stacks: tuple[str, ...]
     image_sign: PerParticle
+    micrograph_of: Int[np.ndarray, " n"] | None = None
+    micrographs: tuple[str, ...] = ()
+    map_pixel_size_a: float | None = None
 
     def __post_init__(self) -> None:
         n = len(self.rotations)
@@ -79,6 +118,8 @@ class ParticleTable:
             raise InputError(f"A particle names an optics group outside the {len(self.optics)} given.")
         if n and (self.stack_of.min() < 0 or self.stack_of.max() >= len(self.stacks)):
             raise InputError(f"A particle names an image stack outside the {len(self.stacks)} given.")
+        if self.micrograph_of is not None and n and self.micrograph_of.max() >= len(self.micrographs):
+            raise InputError(f"A particle names a micrograph outside the {len(self.micrographs)} given.")
 
     def __len__(self) -> int:
         return len(self.rotations)
@@ -91,14 +132,22 @@ class ParticleTable:
         return replace(self, **new, ctf=None if self.ctf is None else self.ctf.select(rows))
 
     @property
+    def original_image(self) -> Int[np.ndarray, " n"]:
+        """A number for every particle, the same for rows that share an image (copies made by symmetry expansion)."""
+        n_images = int(self.index_in_stack.max()) + 1 if len(self) else 1
+        return np.unique(self.stack_of * n_images + self.index_in_stack, return_inverse=True)[1].reshape(-1)
+
+    @property
     def pixel_size_a(self) -> float:
-        """The pixel size shared by all optics groups, in Å.
+        """Å per voxel of maps made from these particles: ``map_pixel_size_a``, or that of all optics groups.
 
         Raises
         ------
         InputError
-            If the groups differ by more than 0.01 %.
+            If it is not given and the groups differ by more than 0.01 %.
         """
+        if self.map_pixel_size_a is not None:
+            return self.map_pixel_size_a
         sizes = sorted({g.pixel_size_a for g in self.optics})
         if not sizes or sizes[-1] - sizes[0] > 1e-4 * sizes[-1]:
             raise InputError(
