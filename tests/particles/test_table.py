@@ -33,7 +33,8 @@ TWO = (OpticsGroup("g", 1.5), OpticsGroup("h", 1.6))
 def test_rows_that_share_an_image_have_one_number() -> None:
     table = table_of([0, 0, 1, 0, 1], [3, 4, 3, 3, 3], ONE)
     numbers = table.original_image
-    assert numbers[0] == numbers[3] and numbers[2] == numbers[4]
+    assert numbers[0] == numbers[3]
+    assert numbers[2] == numbers[4]
     assert len(set(numbers.tolist())) == 3
 
 
