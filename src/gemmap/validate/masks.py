@@ -12,7 +12,7 @@ from gemmap.geometry.grids import radius_px as distance_from_origin_px
 from gemmap.validate.fsc import fourier_shells
 
 #: Width in Fourier voxels of the cosine edge of low-pass filters, as in relion_postprocess.
-_FILTER_EDGE_SHELLS = 2.0
+FILTER_EDGE_SHELLS = 2.0
 #: Threshold in robust standard deviations of the noise outside the particle's sphere, at least.
 _NOISE_SIGMAS = 3.0
 #: Components smaller than this fraction of the largest one are dropped as noise.
@@ -107,7 +107,7 @@ def _low_pass(volume: Volume, pixel_size_a: float, resolution_a: float, workers:
         return volume
     numbers = fourier_shells(n).numbers
     shells = np.arange(int(numbers.max()) + 1)
-    gain = raised_cosine_edge(shells - (cutoff - _FILTER_EDGE_SHELLS / 2.0), _FILTER_EDGE_SHELLS)
+    gain = raised_cosine_edge(shells - (cutoff - FILTER_EDGE_SHELLS / 2.0), FILTER_EDGE_SHELLS)
     fourier = scipy.fft.rfftn(volume, workers=workers)
     fourier *= gain[numbers]
     return np.asarray(scipy.fft.irfftn(fourier, s=volume.shape, axes=(0, 1, 2), workers=workers))
