@@ -111,8 +111,10 @@ def sharpen(
     n = len(volume)
     transform = np.asarray(scipy.fft.rfftn(volume, workers=workers))
     weights = fsc_weight(curve)
-    fitted = guinier(transform, weights, pixel_size_a, lowest_a) if bfactor_a2 is None else None
-    b = bfactor_a2 if fitted is None else fitted.bfactor_a2
+    fitted = None
+    if bfactor_a2 is None:
+        fitted = guinier(transform, weights, pixel_size_a, lowest_a)
+        bfactor_a2 = fitted.bfactor_a2
     cutoff = n * pixel_size_a / resolution_a
     by_shell = np.zeros(int(fourier_shells(n).numbers.max()) + 1)
     by_shell[: len(weights)] = weights
@@ -122,9 +124,9 @@ def sharpen(
         edge = raised_cosine_edge(k - (cutoff - FILTER_EDGE_SHELLS / 2.0), FILTER_EDGE_SHELLS)
         # Shells are rounded radii, but nothing beyond the sphere of radius N/2 is kept.
         kept = by_shell[shell] * (k <= n // 2)
-        values *= kept * edge * np.exp(-0.25 * b * (k / (n * pixel_size_a)) ** 2)
+        values *= kept * edge * np.exp(-0.25 * bfactor_a2 * (k / (n * pixel_size_a)) ** 2)
     sharpened = scipy.fft.irfftn(transform, s=volume.shape, axes=(0, 1, 2), workers=workers)
-    return Sharpened(np.asarray(sharpened, np.float32), fitted, float(b), resolution_a)
+    return Sharpened(np.asarray(sharpened, np.float32), fitted, bfactor_a2, resolution_a)
 
 
 def guinier(
