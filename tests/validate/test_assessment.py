@@ -32,8 +32,9 @@ def test_resolutions_belong_to_their_curves(maps: dict[str, np.ndarray]) -> None
     halves, backprojections = (maps["fit1"], maps["fit2"]), (maps["bp1"], maps["bp2"])
     a = assess(halves, backprojections, maps["mask"], PIXEL_SIZE_A, "a sphere", seed=3)
     curves = a.curves()
-    np.testing.assert_allclose(curves["half_maps_unmasked"], fsc(*halves))
-    np.testing.assert_allclose(curves["backprojection_masked"], fsc(*backprojections, maps["mask"]))
+    # RELION's sums and those of the full transform, which differ by a fraction of their error.
+    np.testing.assert_allclose(curves["half_maps_unmasked"], fsc(*halves), atol=0.02)
+    np.testing.assert_allclose(curves["backprojection_masked"], fsc(*backprojections, maps["mask"]), atol=0.02)
     np.testing.assert_array_equal(curves["cross_fsc_map"], a.cross.full)
     np.testing.assert_array_equal(curves["cross_fsc_half_map"], a.cross.half)
     expected = {

@@ -1,9 +1,9 @@
 """Fourier shell correlation of two maps.
 
 Shells are RELION's: shell = round(|k|) in Fourier voxels, 0 .. N//2; corners beyond N//2 are left out. The curves are
-those of the full transform. RELION sums the half-complex array as it lies in memory, where points with kx = 0 appear
-beside their conjugate mates and all others alone; its curves differ from these by a fraction of their statistical
-error: at most 0.01 to 0.03, at the inner shells of 64-pixel boxes with little signal.
+those of the full transform, unless they are asked for as RELION sums them: over the half-complex array as it lies in
+memory, where points with kx = 0 appear beside their conjugate mates and all others alone. The two differ by a fraction
+of their statistical error: at most 0.01 to 0.03, at the inner shells of 64-pixel boxes with little signal.
 """
 
 from collections.abc import Iterable
@@ -53,6 +53,14 @@ class FourierShells:
         for numbers, values in zip(self.numbers, planes, strict=True):
             sums += 2.0 * np.bincount(numbers.ravel(), values.ravel(), length)
             sums -= np.bincount(numbers[:, single].ravel(), values[:, single].ravel(), length)
+        return sums[: self.box_px // 2 + 1]
+
+    def total_as_stored(self, planes: Iterable[Float[np.ndarray, "n h"]]) -> Curve:
+        """Sum real values over the shells of the half-complex transform, every stored point once, as RELION does."""
+        length = int(self.numbers.max()) + 1
+        sums = np.zeros(length)
+        for numbers, values in zip(self.numbers, planes, strict=True):
+            sums += np.bincount(numbers.ravel(), values.ravel(), length)
         return sums[: self.box_px // 2 + 1]
 
     def counts(self) -> Curve:
@@ -119,6 +127,16 @@ def fsc(map1: Volume, map2: Volume, mask: Volume | None = None, workers: int = 1
 def fsc_of_transforms(f1: Complex[np.ndarray, "n n h"], f2: Complex[np.ndarray, "n n h"]) -> Curve:
     """Fourier shell correlation of two half-complex transforms, for callers that need the transforms more than once."""
     return correlation(shell_cross(f1, f2), shell_power(f1), shell_power(f2))
+
+
+def relion_fsc_of_transforms(f1: Complex[np.ndarray, "n n h"], f2: Complex[np.ndarray, "n n h"]) -> Curve:
+    """Return the same as `fsc_of_transforms`, with every point of the half-complex arrays once (RELION's getFSC)."""
+    shells = fourier_shells(len(f1))
+    cross, power1, power2 = (
+        shells.total_as_stored(_real_product(a, b) for a, b in zip(first, second, strict=True))
+        for first, second in ((f1, f2), (f1, f1), (f2, f2))
+    )
+    return correlation(cross, power1, power2)
 
 
 def masked_transform(volume: Volume, mask: Volume | None = None, workers: int = 1) -> Complex[np.ndarray, "n n h"]:

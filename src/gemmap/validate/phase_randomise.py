@@ -7,7 +7,7 @@ import scipy.fft
 
 from gemmap._types import Complex, Curve, Volume
 from gemmap.geometry.grids import frequencies
-from gemmap.validate.fsc import check_same_box, fsc, fsc_of_transforms, masked_transform
+from gemmap.validate.fsc import check_same_box, masked_transform, relion_fsc_of_transforms
 from gemmap.validate.masks import check_mask
 
 #: Phases are randomised from the first shell where the unmasked FSC is below this (relion_postprocess's default).
@@ -65,16 +65,20 @@ def half_map_fsc(half1: Volume, half2: Volume, mask: Volume, seed: int = 0, work
     check_same_box(half1, half2)
     check_mask(mask, len(half1))
     raw = [masked_transform(half, None, workers) for half in (half1, half2)]
-    unmasked = fsc_of_transforms(*raw)
-    masked = fsc(half1, half2, mask, workers)
+    unmasked = relion_fsc_of_transforms(*raw)
+    masked = _masked_fsc(half1, half2, mask, workers)
     randomised_from = first_shell_below(unmasked, RANDOMISE_BELOW_FSC)
     if randomised_from is None:
         return HalfMapFsc(unmasked, masked, masked.copy(), masked.copy(), None, seed)
     streams = np.random.default_rng(seed).spawn(2)
     random1, random2 = (randomise_phases(f, randomised_from, rng, workers) for f, rng in zip(raw, streams, strict=True))
-    phase_randomised = fsc(random1, random2, mask, workers)
+    phase_randomised = _masked_fsc(random1, random2, mask, workers)
     corrected = corrected_fsc(masked, phase_randomised, randomised_from)
     return HalfMapFsc(unmasked, masked, phase_randomised, corrected, randomised_from, seed)
+
+
+def _masked_fsc(map1: Volume, map2: Volume, mask: Volume, workers: int) -> Curve:
+    return relion_fsc_of_transforms(*(masked_transform(volume, mask, workers) for volume in (map1, map2)))
 
 
 def first_shell_below(curve: Curve, threshold: float) -> int | None:
