@@ -72,7 +72,7 @@ def test_sphericity_of_a_spheroid_is_that_of_its_formula() -> None:
     area = 2 * np.pi * short**2 * (1 + long / (short * e) * np.arcsin(e))
     volume = 4 / 3 * np.pi * short**2 * long
     expected = np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / area
-    found = DirectionalFsc(axes, np.ones((4000, 2)), np.rint(radii).astype(np.int64), 1000, 1.0)
+    found = DirectionalFsc(axes, np.ones((4000, 2)), np.rint(radii).astype(np.int64), 1, 1000, 1.0)
     assert found.sphericity == pytest.approx(expected, rel=0.01)
 
 

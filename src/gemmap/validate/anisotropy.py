@@ -7,6 +7,7 @@ cones with less signal; their ratio and the shape they make together are figures
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.ndimage
 import scipy.spatial
 
 from gemmap._types import Complex, Float, Int, Volume
@@ -21,6 +22,8 @@ HALF_ANGLE_DEG = 20.0
 N_AXES = 256
 #: With fewer points a cone takes the FSC of its whole shell: nothing is known about direction there.
 _LEAST_POINTS = 20
+#: Curves of cones are averaged over so many shells before their crossing is read: single shells hold few points.
+_SMOOTHED_SHELLS = 5
 #: Directions into which Fourier points are sorted: 1.5 degrees apart, much finer than a cone.
 _N_CELLS = 8192
 
@@ -36,7 +39,9 @@ class DirectionalFsc:
     curves
         (n, N//2 + 1) FSC of shells in each cone, and of whole shells where a cone has fewer than 20 points.
     shells
-        (n,) shell up to which each curve stays above the threshold.
+        (n,) shell up to which each curve, averaged over five shells, stays above the threshold.
+    last_shell
+        Shell up to which the FSC of all directions together stays above it.
     box_px, pixel_size_a
         Of the maps.
     """
@@ -44,14 +49,18 @@ class DirectionalFsc:
     axes: Float[np.ndarray, "n 3"]
     curves: Float[np.ndarray, "n s"]
     shells: Int[np.ndarray, " n"]
+    last_shell: int
     box_px: int
     pixel_size_a: float
 
     @property
     def areas(self) -> Float[np.ndarray, " n"]:
-        """Area under each curve up to its first value below the threshold, in shells."""
-        kept = np.arange(self.curves.shape[1]) <= self.shells[:, None]
-        return np.asarray((self.curves * kept)[:, 1:].sum(1))
+        """Area under each curve up to the resolution of all directions together, in shells.
+
+        Up to each curve's own first crossing it would follow the noise: inside a mask a cone holds few independent
+        values.
+        """
+        return np.asarray(self.curves[:, 1 : self.last_shell + 1].sum(1))
 
     @property
     def cfar(self) -> float:
@@ -60,7 +69,7 @@ class DirectionalFsc:
         CryoSPARC calls values below 0.5 a sign of preferred orientations.
         """
         largest = float(self.areas.max())
-        return float(self.areas.min()) / largest if largest > 0 else 0.0
+        return max(float(self.areas.min()) / largest, 0.0) if largest > 0 else 0.0
 
     @property
     def resolutions_a(self) -> Float[np.ndarray, " n"]:
@@ -127,9 +136,15 @@ def directional_fsc(
     points, *of_cones = (in_cone @ part for part in sums)
     whole = correlation(*(part.sum(0) for part in sums[1:]))
     curves = np.where(points < _LEAST_POINTS, whole, correlation(*of_cones))
+    shells = _last_above(scipy.ndimage.uniform_filter1d(curves, _SMOOTHED_SHELLS, axis=1, mode="nearest"), threshold)
+    return DirectionalFsc(axes, curves, shells, int(_last_above(whole[None], threshold)[0]), n, pixel_size_a)
+
+
+def _last_above(curves: Float[np.ndarray, "n s"], threshold: float) -> Int[np.ndarray, " n"]:
+    """Last shell before the first, from 1 on, below the threshold."""
     below = curves[:, 1:] < threshold
-    shells = np.where(below.any(1), below.argmax(1), n // 2)
-    return DirectionalFsc(axes, curves, shells, n, pixel_size_a)
+    last: Int[np.ndarray, " n"] = np.where(below.any(1), below.argmax(1), curves.shape[1] - 1)
+    return last
 
 
 def half_sphere(n: int) -> Float[np.ndarray, "n 3"]:

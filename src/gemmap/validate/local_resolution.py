@@ -65,7 +65,7 @@ class Windows:
         """Centres (z, y, x) from the origin, their flat parts inside the sphere inscribed in the box."""
         axis = np.arange(-(box_px // 2), (box_px + 1) // 2, self.step_px)
         grid = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
-        inside: Int[np.ndarray, "n 3"] = grid[(grid**2).sum(1) < (box_px // 2 - self.radius_px) ** 2]
+        inside: Int[np.ndarray, "n 3"] = grid[(grid**2).sum(1) < max(box_px // 2 - self.radius_px, 0) ** 2]
         return inside
 
     def box_px(self, map_box_px: int) -> int:

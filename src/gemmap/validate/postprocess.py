@@ -17,6 +17,8 @@ from gemmap.validate.sharpen import GUINIER_FROM_A, Sharpened, sharpen
 from gemmap.validate.uncertainty import Interval, half_bit, independent_points, resolution_interval
 
 _ESTIMATOR = "half-map FSC"
+#: No curve can be expected above a half-bit threshold that high: the shell holds fewer than ten independent values.
+_NO_BITS = 0.54
 
 
 @dataclass(frozen=True)
@@ -153,8 +155,10 @@ def postprocess(
         "masked": read(corrected, HALF_MAP_THRESHOLD, _ESTIMATOR, name),
         "unmasked": read(curves.unmasked, HALF_MAP_THRESHOLD, _ESTIMATOR, "no mask"),
         "masked_0.5": read(corrected, TRUTH_THRESHOLD, _ESTIMATOR, name),
-        # Where the curve meets its own threshold, the difference is zero.
-        "masked_half_bit": read(corrected - bits, 0.0, "half-map FSC less half-bit", name),
+        # Where the curve meets its own threshold the difference is zero; shells of a few points say nothing.
+        "masked_half_bit": read(
+            np.where(bits > _NO_BITS, 1.0, corrected - bits), 0.0, "half-map FSC less half-bit", name
+        ),
     }
     stated = resolutions["masked"]
     sharpened = None

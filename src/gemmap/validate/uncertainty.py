@@ -54,16 +54,14 @@ def resolution_interval(
     points
         Independent complex values in each shell (:func:`independent_points`).
     threshold
-        At which resolutions are read, between shells.
+        At which resolutions are read, by RELION's rule.
     seed
         Of the draws.
     """
     rng = np.random.default_rng(seed)
     z = np.arctanh(np.clip(curve, -0.999999, 0.999999))
     drawn = np.tanh(z + rng.standard_normal((_N_DRAWS, len(curve))) / np.sqrt(2.0 * np.maximum(points, 1.0)))
-    values = [
-        resolution_at(one, threshold, box_px, pixel_size_a, "redrawn", "", interpolate=True).value_a for one in drawn
-    ]
+    values = [resolution_at(one, threshold, box_px, pixel_size_a, "redrawn", "").value_a for one in drawn]
     tail = 0.5 * (1.0 - _CONFIDENCE)
     better_a, worse_a = np.quantile(values, (tail, 1.0 - tail), method="nearest")
     return Interval(float(better_a), float(worse_a))
