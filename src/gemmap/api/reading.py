@@ -3,9 +3,16 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, get_args
 
 from gemmap.errors import InputError
-from gemmap.io.formats import LoadedParticles, read_particles
+from gemmap.io.choices import BFactorSign, CsAberrations
+
+if TYPE_CHECKING:
+    from gemmap.io.formats import LoadedParticles
+
+#: What options of reading may be that are one of a few words.
+READING_CHOICES = {"bfactor_sign": get_args(BFactorSign), "cs_aberrations": get_args(CsAberrations)}
 
 
 @dataclass(frozen=True)
@@ -26,11 +33,15 @@ class ReadingOptions:
     first: int | None = None
     invert: bool = False
     pixel_size_a: float | None = None
+    class_number: int | None = None
+    bfactor_sign: BFactorSign = "file"
+    cs_aberrations: CsAberrations = "refuse"
 
     def __post_init__(self) -> None:
         given = [f.name for f in fields(ReadingOptions) if getattr(self, f.name) not in (f.default, None)]
         if self.particles is None and given:
             raise InputError(f"{given[0]} is for particles read from a file; leave it out or give a path.")
+        require_choices(self, READING_CHOICES)
         # The same options can be used from any folder.
         for name in ("particles", "poses", "ctf", "ind", "datadir"):
             path = getattr(self, name)
@@ -44,7 +55,7 @@ class ReadingOptions:
         return tuple(path for path in named if path is not None)
 
 
-def read(options: ReadingOptions) -> LoadedParticles:
+def read(options: ReadingOptions) -> "LoadedParticles":
     """Read the particles that the options name, and open their images.
 
     Raises
@@ -52,6 +63,8 @@ def read(options: ReadingOptions) -> LoadedParticles:
     InputError, FormatError
         If no file is named, or as :func:`gemmap.io.formats.read_particles` says.
     """
+    from gemmap.io.formats import read_particles
+
     if options.particles is None:
         raise InputError("There are no particles; give a particle file.")
     named = {f.name: getattr(options, f.name) for f in fields(ReadingOptions) if f.name != "particles"}

@@ -9,13 +9,16 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from gemmap.io.choices import BFactorSign, CsAberrations
+
 PANEL = "Reading the particles"
 
 Particles: TypeAlias = Annotated[
     Path | None,
     typer.Argument(
         metavar="PARTICLES",
-        help="Particle file: .star (RELION), .cs (cryoSPARC), or with --poses .mrcs, .txt, .star or .cs (cryoDRGN).",
+        help="Particle file: .star (RELION), .cs or .csg (cryoSPARC), or with --poses .mrcs, .txt, .star or .cs "
+        "(cryoDRGN).",
         show_default=False,
     ),
 ]
@@ -44,4 +47,27 @@ Invert: TypeAlias = Annotated[
 PixelSize: TypeAlias = Annotated[
     float | None,
     typer.Option("--pixel-size", metavar="Å", help="Pixel size; replaces that of the files.", rich_help_panel=PANEL),
+]
+ClassNumber: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--class", metavar="N", help="Use the particles of this class, as the file numbers it.", rich_help_panel=PANEL
+    ),
+]
+BFactorSignOption: TypeAlias = Annotated[
+    BFactorSign,
+    typer.Option(
+        "--bfactor-sign",
+        help="file: B-factors of the CTF as RELION's formula has them, negative ones amplify. damping: all damp.",
+        rich_help_panel=PANEL,
+    ),
+]
+CsAberrationsOption: TypeAlias = Annotated[
+    CsAberrations,
+    typer.Option(
+        "--cs-aberrations",
+        help="Beam tilt, trefoil, tetrafoil and anisotropic magnification of a .cs file: model them by the convention "
+        "of the manual, ignore them, or refuse a file that has them.",
+        rich_help_panel=PANEL,
+    ),
 ]

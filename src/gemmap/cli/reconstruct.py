@@ -50,6 +50,9 @@ def reconstruct(
     first: reading.First = None,
     invert: reading.Invert = False,
     pixel_size_a: reading.PixelSize = None,
+    class_number: reading.ClassNumber = None,
+    bfactor_sign: reading.BFactorSignOption = "file",
+    cs_aberrations: reading.CsAberrationsOption = "refuse",
     particle_diameter_a: Annotated[
         float | None,
         typer.Option(
@@ -167,6 +170,9 @@ def reconstruct(
         "first": first,
         "invert": invert,
         "pixel_size_a": pixel_size_a,
+        "class_number": class_number,
+        "bfactor_sign": bfactor_sign,
+        "cs_aberrations": cs_aberrations,
         "particle_diameter_a": particle_diameter_a,
         "n_gaussians": n_gaussians,
         "mask": mask,

@@ -8,6 +8,8 @@ import numpy as np
 
 from gemmap._types import Float, Rotations, Shifts
 from gemmap.errors import FormatError, InputError
+from gemmap.io.choices import BFactorSign, CsAberrations
+from gemmap.io.classes import choose_class
 from gemmap.io.cryodrgn import build_table, read_ctf, read_images, read_poses, read_rows
 from gemmap.io.cs import read_cs
 from gemmap.io.image_list import FileKind, ImageList
@@ -17,7 +19,14 @@ from gemmap.io.relion import read_relion
 from gemmap.particles.table import ParticleTable
 
 _PIXEL_SIZE_TOLERANCE = 1e-3
-_SUFFIXES: dict[str, FileKind] = {".star": "star", ".cs": "cs", ".txt": "txt", ".mrcs": "mrc", ".mrc": "mrc"}
+_SUFFIXES: dict[str, FileKind] = {
+    ".star": "star",
+    ".cs": "cs",
+    ".csg": "cs",
+    ".txt": "txt",
+    ".mrcs": "mrc",
+    ".mrc": "mrc",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +65,9 @@ def read_particles(
     datadir: Path | None = None,
     strip_prefix: str | None = None,
     invert: bool = False,
+    class_number: int | None = None,
+    bfactor_sign: BFactorSign = "file",
+    cs_aberrations: CsAberrations = "refuse",
 ) -> LoadedParticles:
     """Read particles and open their images.
 
@@ -83,6 +95,13 @@ def read_particles(
         Text to remove from the front of stack names.
     invert
         Multiply the pixels by -1: for dark particles whose file does not say so.
+    class_number
+        Keep the particles of this class, numbered as in the file; None keeps all.
+    bfactor_sign
+        ``damping`` takes every CTF B-factor as damping, whatever its sign in the file.
+    cs_aberrations
+        What to do about aberrations in cryoSPARC's fields (``io.cs_aberrations``): ``refuse`` them, ``model`` or
+        ``ignore`` them.
 
     Raises
     ------
@@ -92,6 +111,10 @@ def read_particles(
     path = Path(path)
     kind = file_kind(path)
     _require_consistent_options(kind, poses, ctf, passthrough, no_ctf, pixel_size_a, first)
+    if class_number is not None and poses is not None:
+        raise InputError("--class goes with the poses of a .star or .cs file, which have classes; --poses has none.")
+    if cs_aberrations != "refuse" and (kind != "cs" or poses is not None):
+        raise InputError("--cs-aberrations goes with a cryoSPARC .cs file whose poses are used.")
     if kind == "mrc" and (datadir is not None or strip_prefix):
         raise InputError(f"{path} is itself the stack; --datadir and --strip-prefix go with files that name stacks.")
     folders = project_folders(path) if kind in ("star", "cs") else (path.parent,)
@@ -99,9 +122,17 @@ def read_particles(
         if kind == "star":
             table, notes = read_relion(path, no_ctf=no_ctf, pixel_size_a=pixel_size_a)
         else:
-            table, notes = read_cs(path, passthrough=passthrough, no_ctf=no_ctf, pixel_size_a=pixel_size_a)
+            table, notes = read_cs(
+                path,
+                passthrough=passthrough,
+                no_ctf=no_ctf,
+                pixel_size_a=pixel_size_a,
+                aberrations=cs_aberrations,
+            )
         n_in_file = len(table)
-        table = table.select(_kept_rows(ind, first, n_in_file))
+        rows, class_notes = choose_class(table, class_number, path, _rows_named(ind, n_in_file))
+        notes = (*notes, *class_notes)
+        table = table.select(rows[:first])
         stack = open_stack(table, folders, strip_prefix=strip_prefix, datadir=datadir, invert=invert)
     else:
         images, notes = read_images(path, kind, strip_prefix=strip_prefix, datadir=datadir)
@@ -114,6 +145,7 @@ def read_particles(
             notes = (*notes, f"Pixel size {size:g} Å taken from the stack headers.")
         table = build_table(views.images, views.rotations, views.shift_fractions, views.ctf, stack.box_px, size)
 
+    table = _with_bfactor_sign(table, bfactor_sign, path)
     table = _with_box(_drop_unused(table), stack.box_px, path, pixel_size_a)
     name = "cryoDRGN" if poses is not None else {"star": "RELION", "cs": "cryoSPARC"}[kind]
     notes = (*notes, *_loading_notes(table, stack, pixel_size_a))
@@ -209,8 +241,16 @@ def _read_views(images: ImageList, poses: Path, ctf: Path | None, ind: Path | No
     )
 
 
-def _kept_rows(ind: Path | None, first: int | None, n: int) -> np.ndarray:
-    return (np.arange(n) if ind is None else read_rows(ind, n))[:first]
+def _rows_named(ind: Path | None, n: int) -> np.ndarray:
+    return np.arange(n) if ind is None else read_rows(ind, n)
+
+
+def _with_bfactor_sign(table: ParticleTable, sign: BFactorSign, path: Path) -> ParticleTable:
+    if sign == "file":
+        return table
+    if table.ctf is None or not table.ctf.bfactor_a2.any():
+        raise InputError(f"--bfactor-sign was given, but {path} comes without CTF B-factors; leave it out.")
+    return replace(table, ctf=replace(table.ctf, bfactor_a2=np.abs(table.ctf.bfactor_a2)))
 
 
 def _header_pixel_size(stack: MrcStack, path: Path) -> float:
@@ -261,6 +301,7 @@ def _loading_notes(table: ParticleTable, stack: MrcStack, override_a: float | No
     if table.ctf is not None and (table.ctf.bfactor_a2 < 0).any():
         notes.append(
             f"The B-factor is negative for {int((table.ctf.bfactor_a2 < 0).sum())} of {len(table)} particles: "
-            "exp(-B k^2 / 4) then amplifies high frequencies, as in RELION; tilt-series programs mean damping by it."
+            "exp(-B k^2 / 4) then amplifies high frequencies, as in RELION; tilt-series programs mean damping by it, "
+            "and --bfactor-sign damping takes it so."
         )
     return notes
