@@ -12,7 +12,7 @@ import pytest
 from io_project import BOX, PIXEL_A, Project, assert_same_particles
 
 from gemmap.errors import FormatError, InputError
-from gemmap.io.cryodrgn import write_cryodrgn
+from gemmap.io.cryodrgn_write import write_cryodrgn
 from gemmap.io.cs_write import write_cs
 from gemmap.io.formats import LoadedParticles, file_kind, read_particles
 from gemmap.io.relion_write import write_star30, write_star31

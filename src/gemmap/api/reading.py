@@ -24,6 +24,7 @@ class ReadingOptions:
 
     particles: Path | None
     poses: Path | None = None
+    trans: Path | None = None
     ctf: Path | None = None
     ind: Path | None = None
     passthrough: tuple[Path, ...] = ()
@@ -43,7 +44,7 @@ class ReadingOptions:
             raise InputError(f"{given[0]} is for particles read from a file; leave it out or give a path.")
         require_choices(self, READING_CHOICES)
         # The same options can be used from any folder.
-        for name in ("particles", "poses", "ctf", "ind", "datadir"):
+        for name in ("particles", "poses", "trans", "ctf", "ind", "datadir"):
             path = getattr(self, name)
             object.__setattr__(self, name, None if path is None else Path(path).absolute())
         object.__setattr__(self, "passthrough", tuple(Path(path).absolute() for path in self.passthrough))
@@ -51,7 +52,7 @@ class ReadingOptions:
     @property
     def input_files(self) -> tuple[Path, ...]:
         """Files named by the options, without the image stacks that those files name."""
-        named = (self.particles, self.poses, self.ctf, self.ind, *self.passthrough)
+        named = (self.particles, self.poses, self.trans, self.ctf, self.ind, *self.passthrough)
         return tuple(path for path in named if path is not None)
 
 

@@ -24,6 +24,7 @@ def reconstruct(
     overwrite: bool = False,
     progress: Progress | None = None,
     poses: Path | str | None = None,
+    trans: Path | str | None = None,
     ctf: Path | str | None = None,
     ind: Path | str | None = None,
     passthrough: Sequence[Path | str] = (),
@@ -69,8 +70,8 @@ def reconstruct(
         Replace the results in ``output`` if it exists; files that are not ours stay.
     progress
         Told what happens.
-    poses, ctf, ind
-        CryoDRGN's ``poses.pkl``, ``ctf.pkl`` and ``ind.pkl``.
+    poses, trans, ctf, ind
+        CryoDRGN's ``poses.pkl``, ``ctf.pkl`` and ``ind.pkl``; ``trans`` if the shifts are in a file of their own.
     passthrough
         CryoSPARC's passthrough files of the same job.
     no_ctf
@@ -135,6 +136,7 @@ def reconstruct(
     options = ReconstructionOptions(
         particles=None if isinstance(particles, tuple) else Path(particles),
         poses=_path(poses),
+        trans=_path(trans),
         ctf=_path(ctf),
         ind=_path(ind),
         passthrough=tuple(Path(file) for file in passthrough),

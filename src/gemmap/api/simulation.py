@@ -11,7 +11,7 @@ import numpy as np
 from gemmap._types import Float
 from gemmap.fit.progress import Progress, Silent, stage
 from gemmap.io.atomic import atomic_path
-from gemmap.io.cryodrgn import write_cryodrgn
+from gemmap.io.cryodrgn_write import write_cryodrgn
 from gemmap.io.cs_write import write_cs
 from gemmap.io.folders import prepare_folder, require_free, require_space
 from gemmap.io.mrc import write_map, write_stack

@@ -23,6 +23,9 @@ Particles: TypeAlias = Annotated[
     ),
 ]
 Poses: TypeAlias = Annotated[Path | None, typer.Option(help="cryoDRGN's poses.pkl (or .npz).", rich_help_panel=PANEL)]
+Trans: TypeAlias = Annotated[
+    Path | None, typer.Option(help="cryoDRGN's shifts, if in a file of their own.", rich_help_panel=PANEL)
+]
 Ctf: TypeAlias = Annotated[Path | None, typer.Option(help="cryoDRGN's ctf.pkl (or .npz).", rich_help_panel=PANEL)]
 Ind: TypeAlias = Annotated[
     Path | None, typer.Option(help="Particles to use: ind.pkl (or .npz), numbers from 0.", rich_help_panel=PANEL)

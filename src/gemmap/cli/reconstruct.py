@@ -41,6 +41,7 @@ def reconstruct(
         ),
     ] = None,
     poses: reading.Poses = None,
+    trans: reading.Trans = None,
     ctf: reading.Ctf = None,
     ind: reading.Ind = None,
     passthrough: reading.Passthrough = None,
@@ -161,6 +162,7 @@ def reconstruct(
     given: dict[str, Any] = {
         "particles": particles,
         "poses": poses,
+        "trans": trans,
         "ctf": ctf,
         "ind": ind,
         "passthrough": tuple(passthrough or ()),

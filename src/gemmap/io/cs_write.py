@@ -11,8 +11,9 @@ from gemmap.geometry.rotations import to_cryosparc_pose
 from gemmap.io.atomic import atomic_path
 from gemmap.io.cs_aberrations import cs_values
 from gemmap.io.losses import Loss, applied_losses
-from gemmap.particles.table import ParticleTable
+from gemmap.particles.table import OpticsGroup, ParticleTable
 from gemmap.physics.aberration_terms import even_terms, odd_terms, with_even_terms
+from gemmap.physics.zernike import even_from_quartic, odd_from_cubic
 
 #: Fields by name: how a value is stored (bytes for "S") and the values.
 _Columns = dict[str, tuple[str, np.ndarray]]
@@ -105,7 +106,18 @@ def with_low_orders_moved(table: ParticleTable) -> ParticleTable:
         # The phase is linear . (M k), and a projection that a shift s is to undo is multiplied by exp(2 pi i k . s).
         linear = np.array(odd_terms(group.odd_zernike).linear)
         shifts[rows] += np.reshape(group.magnification, (2, 2)).T @ linear / (2.0 * math.pi)
-    return replace(table, ctf=type(ctf)(**fields), shifts_a=shifts)
+    optics = tuple(_with_high_orders(g) for g in table.optics)
+    return replace(table, ctf=type(ctf)(**fields), shifts_a=shifts, optics=optics)
+
+
+def _with_high_orders(group: OpticsGroup) -> OpticsGroup:
+    odd, even = odd_terms(group.odd_zernike), even_terms(group.even_zernike)
+    kept_odd, kept_even = odd_from_cubic(*odd.tilt, *odd.trefoil), even_from_quartic(even.tetra)
+    return replace(
+        group,
+        odd_zernike=kept_odd if any(kept_odd) else (),
+        even_zernike=kept_even if any(kept_even) else (),
+    )
 
 
 def _ctf_columns(table: ParticleTable) -> _Columns:

@@ -110,10 +110,17 @@ def star30_losses(table: ParticleTable) -> list[Loss]:
     return [*star31_losses(table), *aberrations, *applied_losses(table, "A STAR file of RELION 3.0")]
 
 
+def image_addresses(table: ParticleTable, stacks: Sequence[str]) -> list[str]:
+    """``000001@stack`` of each particle, with these names for the table's stacks."""
+    addresses = zip(table.index_in_stack.tolist(), table.stack_of.tolist(), strict=True)
+    return [f"{index + 1:06d}@{stacks[stack]}" for index, stack in addresses]
+
+
 def _common_columns(table: ParticleTable, image_names: Sequence[str] | None) -> dict[str, Column]:
     if image_names is None:
-        addresses = zip(table.index_in_stack.tolist(), table.stack_of.tolist(), strict=True)
-        image_names = [f"{index + 1:06d}@{table.stacks[stack]}" for index, stack in addresses]
+        # RELION takes a file for a stack if it is called .mrcs, or if that is said behind its name.
+        stacks = [name if name.endswith(".mrcs") else f"{name}:mrcs" for name in table.stacks]
+        image_names = image_addresses(table, stacks)
     angles = to_relion_euler(table.rotations)
     columns: dict[str, Column] = {"rlnImageName": image_names, **dict(zip(_ANGLES, angles.T, strict=True))}
     if table.micrograph_of is not None and (table.micrograph_of >= 0).all():
