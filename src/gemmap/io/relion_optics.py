@@ -1,7 +1,6 @@
 """Optics groups of RELION files: aberrations, magnification, and what was done to the images about their CTF."""
 
 import math
-from itertools import zip_longest
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from gemmap.io.columns import number_names, number_rows
 from gemmap.io.relion_table import RelionTable
 from gemmap.particles.table import CtfApplied, OpticsGroup
 from gemmap.physics.ctf import CtfParameters
-from gemmap.physics.zernike import odd_from_beam_tilt
+from gemmap.physics.zernike import add_coefficients, odd_from_beam_tilt
 
 BEAM_TILT = ("rlnBeamTiltX", "rlnBeamTiltY")
 ODD_ZERNIKE, EVEN_ZERNIKE = "rlnOddZernike", "rlnEvenZernike"
@@ -99,7 +98,7 @@ class _GroupColumns:
         rows = self._group == number
         cs_mm, voltage_kv = float(ctf.cs_mm[rows].mean()), float(ctf.voltage_kv[rows].mean())
         tilt = odd_from_beam_tilt(tilt_x, tilt_y, self._of_optics("rlnSphericalAberration", rows, cs_mm), voltage_kv)
-        return tuple(a + b for a, b in zip_longest(odd, tilt, fillvalue=0.0))
+        return add_coefficients(odd, tilt)
 
     def zernike(self, number: int, label: str) -> tuple[float, ...]:
         if label not in self._texts:

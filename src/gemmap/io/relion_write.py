@@ -196,9 +196,9 @@ def _beam_tilt(group: OpticsGroup, table: ParticleTable, number: int) -> tuple[f
     cs_mm, voltage_kv = np.unique(table.ctf.cs_mm[rows]), np.unique(table.ctf.voltage_kv[rows])
     if len(cs_mm) != 1 or len(voltage_kv) != 1 or cs_mm[0] == 0.0 or any(group.odd_zernike[6:]):
         return None
+    terms = odd_terms(group.odd_zernike)
+    others = max(abs(value) for value in (*terms.linear, *terms.trefoil))
+    if others > 1e-9 * math.hypot(*terms.tilt):
+        return None
     per_mrad = odd_terms(odd_from_beam_tilt(1.0, 0.0, cs_mm[0], voltage_kv[0])).tilt[0]
-    tilt_x, tilt_y = (term / per_mrad for term in odd_terms(group.odd_zernike).tilt)
-    wanted = np.zeros(6)
-    wanted[: len(group.odd_zernike)] = group.odd_zernike
-    as_tilt = odd_from_beam_tilt(tilt_x, tilt_y, cs_mm[0], voltage_kv[0])
-    return (tilt_x, tilt_y) if np.allclose(as_tilt, wanted, rtol=0, atol=1e-9 * math.hypot(*as_tilt)) else None
+    return terms.tilt[0] / per_mrad, terms.tilt[1] / per_mrad
