@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gemmap.api.aggregates import load_aggregate, save_aggregate
+    from gemmap.api.convert import convert
+    from gemmap.api.reading import ReadingOptions
     from gemmap.api.reconstruction import reconstruct
     from gemmap.api.result import ReconstructionResult
     from gemmap.api.resume import resume
@@ -37,6 +39,8 @@ _HOMES: dict[str, tuple[str, str]] = {
     name: (module, name)
     for module, names in {
         "gemmap.api.aggregates": ("load_aggregate", "save_aggregate"),
+        "gemmap.api.convert": ("convert",),
+        "gemmap.api.reading": ("ReadingOptions",),
         "gemmap.api.reconstruction": ("reconstruct",),
         "gemmap.api.resume": ("resume",),
         "gemmap.api.result": ("ReconstructionResult",),
@@ -78,10 +82,12 @@ __all__ = [
     "OutputError",
     "ParticleTable",
     "Progress",
+    "ReadingOptions",
     "ReconstructionResult",
     "Resolution",
     "SimulationConfig",
     "__version__",
+    "convert",
     "embedded_structure",
     "fsc",
     "load_aggregate",

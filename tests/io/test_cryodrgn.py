@@ -9,7 +9,8 @@ import pytest
 from io_project import BOX, Project, random_table
 
 from gemmap.errors import FormatError, InputError
-from gemmap.io.cryodrgn import read_ctf, read_images, read_poses, read_rows, write_cryodrgn
+from gemmap.io.cryodrgn import read_ctf, read_images, read_poses, read_rows
+from gemmap.io.cryodrgn_write import write_cryodrgn
 
 EYES = np.tile(np.eye(3), (4, 1, 1))
 

@@ -12,10 +12,10 @@ import pytest
 from io_project import BOX, PIXEL_A, Project, assert_same_particles
 
 from gemmap.errors import FormatError, InputError
-from gemmap.io.cryodrgn import write_cryodrgn
-from gemmap.io.cs import write_cs
+from gemmap.io.cryodrgn_write import write_cryodrgn
+from gemmap.io.cs_write import write_cs
 from gemmap.io.formats import LoadedParticles, file_kind, read_particles
-from gemmap.io.relion import write_star30, write_star31
+from gemmap.io.relion_write import write_star30, write_star31
 
 
 @pytest.fixture
@@ -161,6 +161,9 @@ class TestOptions:
             ("cs", {"pixel_size_a": float("nan")}, "--pixel-size is nan"),
             ("txt", {"no_ctf": True}, "contradict each other"),
             ("cs list", {"passthrough": [Path("p")]}, "--passthrough goes with a cryoSPARC"),
+            ("star list", {"class_number": 1}, "--class goes with the poses of a .star or .cs"),
+            ("star31", {"cs_aberrations": "model"}, "--cs-aberrations goes with a cryoSPARC"),
+            ("star31", {"bfactor_sign": "damping"}, "comes without CTF B-factors; leave it out"),
         ],
     )
     def test_options_without_effect_are_refused(
@@ -212,6 +215,31 @@ class TestNotes:
             assert loaded.table.ctf.bfactor_a2.tolist() == bfactor.tolist()
             assert len(loaded.notes) == 1
             assert "B-factor is negative for 4 of 10 particles" in loaded.notes[0]
+            assert "--bfactor-sign damping" in loaded.notes[0]
+            damping = load(files, name, bfactor_sign="damping")
+            assert damping.table.ctf is not None
+            assert damping.table.ctf.bfactor_a2.tolist() == np.abs(bfactor).tolist()
+            assert damping.notes == ()
+
+    @pytest.mark.parametrize("name", ["star31", "star30", "cs"])
+    def test_classes_are_named_and_chosen(self, project: Project, files: Files, name: str) -> None:
+        write = {"star31": write_star31, "star30": write_star30, "cs": write_cs}[name]
+        write(files[name][0], replace(project.table, class_of=np.array([1, 3, 3, 2, 1, 1, 3, 1, 1, 1])))
+        (note,) = load(files, name).notes
+        assert note.startswith("The particles are of 3 classes (1: 6, 2: 1, 3: 3) and are used as one set")
+        loaded = load(files, name, class_number=3)
+        assert_same_particles(loaded.table, project.table.select(np.array([1, 2, 6])))
+        assert loaded.notes == ("Class 3 was chosen, 3 of 10 particles (1: 6, 2: 1, 3: 3).",)
+        assert loaded.n_in_file == 10
+        (project.folder / "ind.pkl").write_bytes(pickle.dumps(np.array([6, 0, 1, 2])))
+        chosen = load(files, name, class_number=3, ind=project.folder / "ind.pkl", first=2)
+        assert_same_particles(chosen.table, project.table.select(np.array([6, 1])))
+        with pytest.raises(InputError, match=r"no particle of class 4; it has those of 1: 6, 2: 1, 3: 3"):
+            load(files, name, class_number=4)
+
+    def test_class_without_classes(self, files: Files) -> None:
+        with pytest.raises(InputError, match="has no classes; leave out --class"):
+            load(files, "star31", class_number=1)
 
     def test_another_box_than_the_file_says(self, project: Project, files: Files) -> None:
         table = replace(project.table, optics=tuple(replace(g, box_px=64) for g in project.table.optics))
@@ -242,13 +270,13 @@ class TestRealFiles:
     def test_relion_projections(self, shared_data: Path) -> None:
         loaded = read_particles(shared_data / "relion" / "relion_proj_batch_pfac2.star")
         assert (len(loaded.table), loaded.stack.box_px, loaded.table.pixel_size_a) == (24, 64, 3.54)
-        assert loaded.notes == ()
+        assert [note.split()[0] for note in loaded.notes] == ["rlnNormCorrection"]
         with mrcfile.open(shared_data / "relion" / "relion_proj_batch_pfac2.mrcs", permissive=True) as mrc:
             np.testing.assert_array_equal(loaded.stack.read(np.arange(24)), mrc.data)
 
     def test_header_of_relion31_says_one(self, shared_data: Path) -> None:
         loaded = read_particles(shared_data / "relion" / "relion31.star")
-        assert loaded.notes == ("Stack headers say 1 Å per pixel; 2.806 Å is used.",)
+        assert loaded.notes[-1] == "Stack headers say 1 Å per pixel; 2.806 Å is used."
 
     def test_toy_through_its_star_file(self, shared_data: Path) -> None:
         folder = shared_data / "cryodrgn"
@@ -270,6 +298,10 @@ class TestRealFiles:
         folder = shared_data / "tilt"
         star = read_particles(folder / "sta_testing_bin8.star", pixel_size_a=14.56)
         assert any("B-factor is negative for 219 of 219" in note for note in star.notes)
+        damped = read_particles(folder / "sta_testing_bin8.star", pixel_size_a=14.56, bfactor_sign="damping")
+        assert star.table.ctf is not None
+        assert damped.table.ctf is not None
+        np.testing.assert_array_equal(damped.table.ctf.bfactor_a2, -star.table.ctf.bfactor_a2)
         pickles = {"poses": folder / "sta_pose.pkl", "ctf": folder / "sta_ctf.pkl"}
         cryodrgn = read_particles(folder / "sta_testing_bin8.star", **pickles)
         assert cryodrgn.table.pixel_size_a == pytest.approx(14.56, rel=1e-6)

@@ -2,7 +2,6 @@
 
 import math
 import pickle
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +10,12 @@ import pytest
 import starfile
 from io_project import assert_same_particles, random_table
 
-from gemmap.errors import FormatError, InputError
-from gemmap.io.relion import read_relion, write_star30, write_star31
+from gemmap.errors import InputError
+from gemmap.io.relion import read_relion
 from gemmap.io.relion_table import read_relion_images
+from gemmap.io.relion_write import write_star30, write_star31
+from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.physics.zernike import odd_from_beam_tilt
 
 OPTICS = """data_optics
 
@@ -210,8 +212,25 @@ class TestDefaults:
         (OPTICS + PARTICLES.replace("12000 12000", "12000 nan"), "defocus_v_a is not a number for 1 of 3 particles"),
         (OPTICS.replace(" 0.1 ", " 10 ") + PARTICLES, "fraction, not a percentage"),
         (OPTICS.replace("64 2\n3", "64 3\n3") + PARTICLES, "subtomograms"),
-        (with_column(OPTICS, "rlnCtfDataAreCtfPremultiplied", ["0", "1"]) + PARTICLES, "multiplied by their CTF"),
-        (with_column(OPTICS, "rlnCtfDataAreCtfCorrected", ["0", "1"]) + PARTICLES, "CTF-corrected .* --no-ctf"),
+        (OPTICS + with_column(PARTICLES, "rlnTomoVisibleFrames", ["[1]"] * 3), "2-D stacks of tilt series"),
+        (OPTICS + with_column(PARTICLES, "rlnHelicalTubeID", ["1", "1", "2"]), "helical segments .rlnHelicalTubeID"),
+        (OPTICS + with_column(PARTICLES, "rlnHelicalTrackLengthAngst", ["0", "4.5", "9"]), "helical segments"),
+        (
+            with_column(
+                with_column(OPTICS, "rlnCtfDataAreCtfPremultiplied", ["0", "1"]),
+                "rlnCtfDataArePhaseFlipped",
+                ["0", "1"],
+            )
+            + PARTICLES,
+            "says both rlnCtfDataAreCtfPremultiplied and rlnCtfDataArePhaseFlipped",
+        ),
+        (
+            with_column(OPTICS, "rlnOddZernike", ["[0,x]", "[]"]) + PARTICLES,
+            r"rlnOddZernike is '\[0,x\]'; expected numbers",
+        ),
+        (with_column(OPTICS, "rlnEvenZernike", ["[0,nan]", "[]"]) + PARTICLES, "expected numbers in brackets"),
+        (with_column(OPTICS, "rlnMagMat00", ["0", "1"]) + PARTICLES, "magnification matrix .* close to the identity"),
+        (OPTICS.replace("64 2", "64.5 2") + PARTICLES, r"rlnImageSize is 64\.5; expected a whole number"),
         (OPTICS + PARTICLES.rpartition("000003@")[0], "holds no particles"),
         ((OPTICS + PARTICLES + OLD).replace("data_particles", "data_x").replace("data_\n", "data_y\n"), "2 tables"),
     ],
@@ -222,27 +241,111 @@ def test_refused_with_one_sentence(tmp_path: Path, text: str, message: str) -> N
     assert "\n" not in str(caught.value)
 
 
-def test_corrected_images_are_taken_when_said_to_carry_no_ctf(tmp_path: Path) -> None:
-    text = with_column(OPTICS, "rlnCtfDataAreCtfCorrected", ["1", "1"]) + PARTICLES
-    assert read_relion(star(tmp_path, text), no_ctf=True)[0].ctf is None
+class TestOpticsGroups:
+    def test_zernikes_and_magnification(self, tmp_path: Path) -> None:
+        text = with_column(OPTICS, "rlnOddZernike", ["[0,0,0,0,0,0]", "[0.5,-1,2.5,0,1e-3,-7]"])
+        text = with_column(text, "rlnEvenZernike", ["[]", "[1,2,3,4,5,6,7,8,9]"])
+        for place, entry in {"00": "1 1.01", "01": "0 0.02", "10": "0 -0.03", "11": "1 0.98"}.items():
+            text = with_column(text, f"rlnMagMat{place}", entry.split())
+        seven, three = read_relion(star(tmp_path, text + PARTICLES))[0].optics
+        assert (seven.name, three.name) == ("seven", "three")
+        assert (seven.odd_zernike, seven.even_zernike, seven.magnification) == ((), (), (1, 0, 0, 1))
+        assert three.odd_zernike == (0.5, -1.0, 2.5, 0.0, 1e-3, -7.0)
+        assert three.even_zernike == (1, 2, 3, 4, 5, 6, 7, 8, 9)
+        assert three.magnification == (1.01, 0.02, -0.03, 0.98)
+
+    @pytest.mark.parametrize("odd", [None, "[0,0,1,0,0,2]"])
+    def test_beam_tilt_is_added_to_the_odd_zernikes(self, tmp_path: Path, odd: str | None) -> None:
+        """The phase -2 pi Cs lambda^2 k^2 (tilt . k), summed at some k from the polynomials of RELION."""
+        text = with_column(with_column(OPTICS, "rlnBeamTiltX", ["0", "0.7"]), "rlnBeamTiltY", ["0", "-1.2"])
+        if odd is not None:
+            text = with_column(text, "rlnOddZernike", [odd, odd])
+        seven, three = read_relion(star(tmp_path, text + PARTICLES))[0].optics
+        assert seven.odd_zernike == (() if odd is None else (0, 0, 1, 0, 0, 2))
+        wavelength = 12.2643247 / math.sqrt(200e3 * (1 + 0.978466e-6 * 200e3))
+        for kx, ky in ((0.1, 0.0), (0.0, 0.13), (-0.21, 0.08)):
+            k, t = math.hypot(kx, ky), math.atan2(ky, kx)
+            z = [k * math.sin(t), k * math.cos(t), k**3 * math.sin(3 * t), (3 * k**3 - 2 * k) * math.sin(t),
+                 (3 * k**3 - 2 * k) * math.cos(t), k**3 * math.cos(3 * t)]  # fmt: skip
+            phase = sum(a * b for a, b in zip(three.odd_zernike, z, strict=True))
+            wanted = -2 * math.pi * 2.0e7 * wavelength**2 * k**2 * (0.7e-3 * kx - 1.2e-3 * ky)
+            wanted += 0 if odd is None else z[2] + 2 * z[5]
+            assert phase == pytest.approx(wanted, rel=1e-9)
+
+    def test_beam_tilt_of_each_particle_in_an_old_file(self, tmp_path: Path) -> None:
+        text = with_column(with_column(OLD, "rlnBeamTiltX", ["0.5", "-0.5"]), "rlnBeamTiltY", ["0", "0"])
+        table, _ = read_relion(star(tmp_path, text))
+        assert len(table.optics) == 2
+        first, second = (table.optics[g].odd_zernike for g in table.optics_group)
+        # By the Cs of each particle.
+        assert first[4] == pytest.approx(-second[4] * 2.7 / 2.6)
+        assert first[4] < 0
+
+    @pytest.mark.parametrize(
+        ("label", "said"),
+        [
+            ("rlnCtfDataAreCtfPremultiplied", "multiplied"),
+            ("rlnCtfDataArePhaseFlipped", "phase-flip"),
+            ("rlnCtfDataAreCtfCorrected", "corrected"),
+        ],
+    )
+    def test_what_was_done_about_the_ctf(self, tmp_path: Path, label: str, said: str) -> None:
+        text = with_column(OPTICS, label, ["0", "1"]) + PARTICLES
+        table, _ = read_relion(star(tmp_path, text))
+        assert [g.ctf_applied for g in table.optics] == ["none", said]
+        if said == "corrected":
+            assert read_relion(star(tmp_path, text), no_ctf=True)[0].ctf is None
+        else:
+            with pytest.raises(InputError, match=f"CTF went into its images .{said}.*leave out --no-ctf"):
+                read_relion(star(tmp_path, text), no_ctf=True)
+
+    def test_corrected_images_need_no_ctf_columns(self, tmp_path: Path) -> None:
+        particles = without(PARTICLES, "rlnDefocusU")
+        text = with_column(OPTICS, "rlnCtfDataAreCtfCorrected", ["1", "1"]) + particles
+        table, _ = read_relion(star(tmp_path, text))
+        assert (table.ctf, table.optics[0].ctf_applied) == (None, "corrected")
+        with pytest.raises(InputError, match="has no CTF"):
+            read_relion(star(tmp_path, with_column(OPTICS, "rlnCtfDataAreCtfCorrected", ["1", "0"]) + particles))
+
+    def test_without_a_ctf_aberrations_are_left_out(self, tmp_path: Path) -> None:
+        text = with_column(with_column(OPTICS, "rlnBeamTiltX", ["0", "1"]), "rlnMagMat00", ["1", "1.1"]) + PARTICLES
+        table, (note,) = read_relion(star(tmp_path, text), no_ctf=True)
+        assert [(g.odd_zernike, g.magnification[0]) for g in table.optics] == [((), 1.0), ((), 1.1)]
+        assert "Aberrations are part of the CTF" in note
+
+    def test_pixel_and_box_of_each_group(self, tmp_path: Path) -> None:
+        text = OPTICS.replace("0.07 1.25 64", "0.07 2.5 32") + PARTICLES
+        table, _ = read_relion(star(tmp_path, text))
+        assert [(g.pixel_size_a, g.box_px) for g in table.optics] == [(1.25, 64), (2.5, 32)]
+        assert table.ctf is not None
+        assert table.ctf.voltage_kv.tolist() == [200, 300, 200]
 
 
-@pytest.mark.parametrize(
-    ("label", "zero", "values", "word"),
-    [
-        ("rlnBeamTiltX", "0", ["0", "-1.5"], r"Beam tilt \(up to 1\.5 mrad\)"),
-        ("rlnOddZernike", "[0,0,0]", ["[0,0,0]", "[0,1e-3,0]"], "Antisymmetric"),
-        ("rlnEvenZernike", "[0,0]", ["[]", "[1,0]"], "Symmetric"),
-        ("rlnMagMat01", "0", ["0", "0.01"], r"Anisotropic magnification \(up to 1 %\)"),
-        ("rlnMagMat11", "1", ["1", "0.99"], r"Anisotropic magnification \(up to 1 %\)"),
-    ],
-)
-def test_what_is_not_modelled_is_noted(tmp_path: Path, label: str, zero: str, values: list[str], word: str) -> None:
-    _, notes = read_relion(star(tmp_path, with_column(OPTICS, label, [zero, zero]) + PARTICLES))
-    assert notes == ()
-    _, notes = read_relion(star(tmp_path, with_column(OPTICS, label, values) + PARTICLES))
-    assert len(notes) == 1
-    assert re.match(word + ".* not modelled", notes[0])
+class TestParticles:
+    def test_micrographs_and_classes(self, tmp_path: Path) -> None:
+        text = with_column(PARTICLES, "rlnMicrographName", ["m/b.mrc", "'m/a b.mrc'", "m/b.mrc"])
+        table, notes = read_relion(star(tmp_path, OPTICS + with_column(text, "rlnClassNumber", ["2", "1", "2"])))
+        assert table.micrographs == ("m/b.mrc", "m/a b.mrc")
+        assert table.micrograph_of is not None
+        assert table.micrograph_of.tolist() == [0, 1, 0]
+        assert table.class_of is not None
+        assert table.class_of.tolist() == [2, 1, 2]
+        assert notes == ()
+
+    def test_without_them(self, tmp_path: Path) -> None:
+        table, _ = read_relion(star(tmp_path, OPTICS + PARTICLES))
+        assert (table.micrograph_of, table.micrographs, table.class_of) == (None, (), None)
+
+    @pytest.mark.parametrize("label", ["rlnNormCorrection", "rlnGroupScaleCorrection"])
+    def test_scales_that_are_not_applied_are_named(self, tmp_path: Path, label: str) -> None:
+        text = OPTICS + with_column(PARTICLES, label, ["0.5", "0.5", "0.5"])
+        assert read_relion(star(tmp_path, text))[1] == ()
+        (note,) = read_relion(star(tmp_path, OPTICS + with_column(PARTICLES, label, ["0.5", "1.5", "1"])))[1]
+        assert note.startswith(f"{label} (0.5 to 1.5) is not applied, as in relion_reconstruct")
+
+    def test_helical_columns_of_zeros_are_no_helix(self, tmp_path: Path) -> None:
+        text = OPTICS + with_column(PARTICLES, "rlnHelicalTubeID", ["0", "0", "0"])
+        assert len(read_relion(star(tmp_path, text))[0]) == 3
 
 
 class TestWriting:
@@ -296,6 +399,57 @@ class TestWriting:
         assert "scales are left out" in note
 
 
+def with_optics(n: int, groups: tuple[OpticsGroup, ...]) -> ParticleTable:
+    table = random_table(n)
+    return replace(table, optics=groups, optics_group=np.arange(n) % len(groups))
+
+
+class TestWritingOptics:
+    def test_everything_comes_back(self, tmp_path: Path) -> None:
+        groups = (
+            OpticsGroup(
+                "a", 1.25, 16, (0.1, -0.2, 3, 4, -5, 6), (1, -2, 3, 4, 5, 6, 7, 8, 9), (1.01, 0.02, -0.01, 0.99)
+            ),
+            OpticsGroup("b", 1.5, 32, ctf_applied="multiplied"),
+            OpticsGroup("c", 1.25, 16, ctf_applied="phase-flip"),
+            OpticsGroup("d", 1.25, 16, ctf_applied="corrected"),
+        )
+        table = replace(
+            with_optics(9, groups),
+            micrographs=("one.mrc", "two two.mrc"),
+            micrograph_of=np.arange(9) % 2,
+            class_of=np.arange(9) % 3 + 1,
+        )
+        (note,) = write_star31(tmp_path / "a.star", table)
+        assert "Only RELION 5" in note
+        back, _ = read_relion(tmp_path / "a.star")
+        for got, wanted in zip(back.optics, table.optics, strict=True):
+            assert got == wanted
+        assert back.micrographs == table.micrographs
+        np.testing.assert_array_equal(back.micrograph_of, table.micrograph_of)
+        np.testing.assert_array_equal(back.class_of, table.class_of)
+
+    @pytest.mark.parametrize("write", [write_star31, write_star30])
+    def test_pure_beam_tilt_is_written_as_such(self, tmp_path: Path, write: type) -> None:
+        tilted = OpticsGroup("tilted", 1.25, 16, odd_from_beam_tilt(0.5, -1.25, 2.7, 300.0))
+        table = with_optics(6, (tilted, OpticsGroup("straight", 1.25, 16)))
+        assert write(tmp_path / "a.star", table) == ()
+        blocks = starfile.read(tmp_path / "a.star")
+        rows = blocks["optics"] if write is write_star31 else blocks
+        assert rows["rlnBeamTiltX"].tolist()[:2] == pytest.approx([0.5, 0])
+        assert rows["rlnBeamTiltY"].tolist()[:2] == pytest.approx([-1.25, 0])
+        assert "rlnOddZernike" not in rows
+        back, _ = read_relion(tmp_path / "a.star")
+        coma = {tuple(np.round(g.odd_zernike, 6)) for g in back.optics}
+        assert coma == {(), tuple(np.round(tilted.odd_zernike, 6))}
+
+    def test_what_an_old_file_cannot_say(self, tmp_path: Path) -> None:
+        group = OpticsGroup("a", 1.25, 16, (0, 0, 1, 0, 0, 0), (1.0,), (1.01, 0, 0, 1), "phase-flip")
+        notes = write_star30(tmp_path / "a.star", with_optics(2, (group,)))
+        for words in ("antisymmetric", "symmetric", "anisotropic magnification", "phase-flipped"):
+            assert any(words in note for note in notes), words
+
+
 class TestRealFiles:
     def test_rotations_and_shifts_of_cryodrgn_parser(self, shared_data: Path) -> None:
         file = shared_data / "relion" / "FinalRefinement-OriginalParticles-PfCRT.star"
@@ -338,13 +492,26 @@ class TestRealFiles:
         assert [int(table.optics[i].name[-1]) for i in table.optics_group] == [
             {1: 5, 2: 3, 3: 2, 4: 1, 5: 4, 6: 6}[number] for number in rows["rlnOpticsGroup"]
         ]
-        assert [note.split()[0] for note in notes] == ["Beam", "Antisymmetric", "Symmetric", "Anisotropic"]
+        assert [note.split()[0] for note in notes] == ["rlnNormCorrection"]
+        group = next(g for g in table.optics if g.name == "opticsGroup5")
+        assert group.even_zernike[:2] == (2.28053454247, 27.0686280677)
+        assert group.magnification == (1.011472, 0.004231, 0.00456, 1.008858)
+        wavelength = 12.2643247 / math.sqrt(200e3 * (1 + 0.978466e-6 * 200e3))
+        # Trefoil stands as written; coma has the beam tilt (0.657, 0.885 mrad) added.
+        assert (group.odd_zernike[2], group.odd_zernike[5]) == (2.54522458134, 3.56183614819)
+        assert group.odd_zernike[3] == pytest.approx(-2 * math.pi / 3 * 2.7e7 * wavelength**2 * 0.884982e-3)
+        assert table.micrograph_of is not None
         with pytest.raises(InputError, match=r"different pixel sizes \(1\.24, 1\.25 Å\)"):
             _ = table.pixel_size_a
 
     def test_relion5(self, shared_data: Path) -> None:
         table, notes = read_relion(shared_data / "relion" / "relion5.star")
-        assert (len(table), table.pixel_size_a, len(notes)) == (17, 0.89, 4)
+        assert (len(table), table.pixel_size_a) == (17, 0.89)
+        assert [note.split()[0] for note in notes] == ["rlnNormCorrection"]
+        (group,) = table.optics
+        assert group.odd_zernike[2] == -1.79877045848
+        assert len(group.even_zernike) == 9
+        assert table.micrographs[0].endswith("_EER.mrc")
 
     def test_file_without_poses(self, shared_data: Path) -> None:
         with pytest.raises(InputError, match="has no poses"):
@@ -356,7 +523,7 @@ MALFORMED = {
     "empty_loop.star": "names no images",
     "loop_double_quote.star": "names no images",
     "loop_single_quote.star": "names no images",
-    "one_loop.star": "expected number@stack",
+    "one_loop.star": "subtomograms",
     "postprocess.star": r"names no images: none of its tables \(data_general, data_fsc, data_guinier\)",
     "rln3.1_data_style.star": r"2 tables with images \(block_2, block_3\)",
     "run_it025_optimiser_3D.star": "names no images",
@@ -368,7 +535,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_malformed_file_is_one_sentence(shared_data: Path, name: str) -> None:
-    with pytest.raises(FormatError, match=MALFORMED[name]) as caught:
+    with pytest.raises(InputError, match=MALFORMED[name]) as caught:
         read_relion(shared_data / "malformed" / name)
     assert "\n" not in str(caught.value)
 

@@ -8,6 +8,7 @@ from typing import Any, Literal, Self, get_args
 
 import yaml
 
+from gemmap.api.reading import ReadingOptions, require_choices
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
@@ -17,30 +18,15 @@ Engine = Literal["aggregate", "images"]
 IMAGES_OPTIONS = ("epochs", "batch_size", "loss", "start", "rate")
 #: What options may be that are one of a few words.
 CHOICES = {"engine": get_args(Engine), "loss": get_args(Loss), "start": get_args(Start), "shape": get_args(Shape)}
-#: Options that say how files are read; they have no meaning for particles given as arrays.
-READING_OPTIONS = (
-    "poses", "ctf", "ind", "passthrough", "no_ctf", "datadir", "strip_prefix", "first", "invert", "pixel_size_a",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class ReconstructionOptions:
+class ReconstructionOptions(ReadingOptions):
     """Options of :func:`gemmap.reconstruct`, which describes them; paths are absolute.
 
     ``particles`` is None for particles given as arrays.
     """
 
-    particles: Path | None
-    poses: Path | None = None
-    ctf: Path | None = None
-    ind: Path | None = None
-    passthrough: tuple[Path, ...] = ()
-    no_ctf: bool = False
-    datadir: Path | None = None
-    strip_prefix: str | None = None
-    first: int | None = None
-    invert: bool = False
-    pixel_size_a: float | None = None
     particle_diameter_a: float | None = None
     n_gaussians: int | None = None
     mask: Path | None = None
@@ -59,27 +45,19 @@ class ReconstructionOptions:
     checkpoint_interval_s: float = 60.0
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; expected 0 or more.")
         if not 0.0 <= self.checkpoint_interval_s < math.inf:
             raise InputError(f"The checkpoint interval is {self.checkpoint_interval_s:g} s; expected 0 or more.")
-        given = [f.name for f in fields(self) if f.name in READING_OPTIONS and getattr(self, f.name) != f.default]
-        if self.particles is None and given:
-            raise InputError(f"{given[0]} is for particles read from a file; leave it out or give a path.")
-        for name, allowed in CHOICES.items():
-            if getattr(self, name) not in allowed:
-                raise InputError(f"The {name} is {getattr(self, name)!r}; expected {' or '.join(allowed)}.")
+        require_choices(self, CHOICES)
         if self.engine == "aggregate":
             others = [f for f in fields(self) if f.name in IMAGES_OPTIONS and getattr(self, f.name) != f.default]
             if others:
                 raise InputError(
                     f"{others[0].name} is an option of the images engine; add --engine images or leave it out."
                 )
-        # A run can be repeated from any folder.
-        for name in ("particles", "poses", "ctf", "ind", "datadir", "mask"):
-            path = getattr(self, name)
-            object.__setattr__(self, name, None if path is None else Path(path).absolute())
-        object.__setattr__(self, "passthrough", tuple(Path(path).absolute() for path in self.passthrough))
+        object.__setattr__(self, "mask", None if self.mask is None else Path(self.mask).absolute())
 
     def fit_config(self, device: str) -> FitConfig:
         """Return the options of the fit, on a device that exists."""
@@ -99,8 +77,7 @@ class ReconstructionOptions:
     @property
     def input_files(self) -> tuple[Path, ...]:
         """Files named by the options, without the image stacks that those files name."""
-        named = (self.particles, self.poses, self.ctf, self.ind, *self.passthrough, self.mask)
-        return tuple(path for path in named if path is not None)
+        return (*super().input_files, *(() if self.mask is None else (self.mask,)))
 
     @classmethod
     def from_values(cls, given: Mapping[str, Any], source: str) -> Self:

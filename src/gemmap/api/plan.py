@@ -7,11 +7,11 @@ from pathlib import Path
 
 from gemmap._types import Volume
 from gemmap.api.options import ReconstructionOptions
+from gemmap.api.reading import read
 from gemmap.errors import BackendError, InputError
 from gemmap.fit.config import FitConfig
 from gemmap.fit.memory import MemoryPlan, plan_memory, require_memory
 from gemmap.fit.split import LEAST_PARTICLES
-from gemmap.io.formats import read_particles
 from gemmap.io.mrc import read_map
 from gemmap.kernels import threads
 from gemmap.particles.halves import HalfSplit, assign_halves
@@ -189,21 +189,7 @@ def _load(options: ReconstructionOptions, arrays: tuple[ParticleTable, ImageStac
         if stack.n != len(table):
             raise InputError(f"The table has {len(table)} particles and the stack {stack.n} images; expected as many.")
         return _Particles(table, stack, "arrays in memory", len(table))
-    if options.particles is None:
-        raise InputError("There are no particles; give a particle file.")
-    loaded = read_particles(
-        options.particles,
-        poses=options.poses,
-        ctf=options.ctf,
-        ind=options.ind,
-        passthrough=options.passthrough,
-        no_ctf=options.no_ctf,
-        first=options.first,
-        pixel_size_a=options.pixel_size_a,
-        datadir=options.datadir,
-        strip_prefix=options.strip_prefix,
-        invert=options.invert,
-    )
+    loaded = read(options)
     source = f"{options.particles} ({loaded.format_name})"
     return _Particles(loaded.table, loaded.stack, source, loaded.n_in_file, loaded.stack.paths, loaded.notes)
 

@@ -11,6 +11,7 @@ from gemmap.api.run import run_plan
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.progress import Progress, Silent
 from gemmap.fit.schedule import Loss, Schedule, Start
+from gemmap.io.choices import BFactorSign, CsAberrations
 from gemmap.io.folders import require_free
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
@@ -23,6 +24,7 @@ def reconstruct(
     overwrite: bool = False,
     progress: Progress | None = None,
     poses: Path | str | None = None,
+    trans: Path | str | None = None,
     ctf: Path | str | None = None,
     ind: Path | str | None = None,
     passthrough: Sequence[Path | str] = (),
@@ -32,6 +34,9 @@ def reconstruct(
     first: int | None = None,
     invert: bool = False,
     pixel_size_a: float | None = None,
+    class_number: int | None = None,
+    bfactor_sign: BFactorSign = "file",
+    cs_aberrations: CsAberrations = "refuse",
     particle_diameter_a: float | None = None,
     n_gaussians: int | None = None,
     mask: Path | str | None = None,
@@ -65,8 +70,8 @@ def reconstruct(
         Replace the results in ``output`` if it exists; files that are not ours stay.
     progress
         Told what happens.
-    poses, ctf, ind
-        CryoDRGN's ``poses.pkl``, ``ctf.pkl`` and ``ind.pkl``.
+    poses, trans, ctf, ind
+        CryoDRGN's ``poses.pkl``, ``ctf.pkl`` and ``ind.pkl``; ``trans`` if the shifts are in a file of their own.
     passthrough
         CryoSPARC's passthrough files of the same job.
     no_ctf
@@ -79,6 +84,14 @@ def reconstruct(
         Particles are dark although their file does not say so.
     pixel_size_a
         Å; replaces that of the files.
+    class_number
+        Use the particles of this class only, numbered as in the file.
+    bfactor_sign
+        ``file`` takes the CTF's B-factors as RELION's formula has them, where negative ones amplify; ``damping`` takes
+        all as damping.
+    cs_aberrations
+        Aberrations and anisotropic magnification in a cryoSPARC file: ``model`` them by the convention of
+        docs/conventions.md, ``ignore`` them, or ``refuse`` a file that has them.
     particle_diameter_a
         Diameter in Å of the sphere that holds the particle; None finds it.
     n_gaussians
@@ -123,6 +136,7 @@ def reconstruct(
     options = ReconstructionOptions(
         particles=None if isinstance(particles, tuple) else Path(particles),
         poses=_path(poses),
+        trans=_path(trans),
         ctf=_path(ctf),
         ind=_path(ind),
         passthrough=tuple(Path(file) for file in passthrough),
@@ -132,6 +146,9 @@ def reconstruct(
         first=first,
         invert=invert,
         pixel_size_a=pixel_size_a,
+        class_number=class_number,
+        bfactor_sign=bfactor_sign,
+        cs_aberrations=cs_aberrations,
         particle_diameter_a=particle_diameter_a,
         n_gaussians=n_gaussians,
         mask=_path(mask),

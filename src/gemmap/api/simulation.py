@@ -11,11 +11,11 @@ import numpy as np
 from gemmap._types import Float
 from gemmap.fit.progress import Progress, Silent, stage
 from gemmap.io.atomic import atomic_path
-from gemmap.io.cryodrgn import write_cryodrgn
-from gemmap.io.cs import write_cs
+from gemmap.io.cryodrgn_write import write_cryodrgn
+from gemmap.io.cs_write import write_cs
 from gemmap.io.folders import prepare_folder, require_free, require_space
 from gemmap.io.mrc import write_map, write_stack
-from gemmap.io.relion import write_star30, write_star31
+from gemmap.io.relion_write import write_star30, write_star31
 from gemmap.particles.batches import images_per_chunk
 from gemmap.report.record import describe_software, write_readme
 from gemmap.simulate.particles import Simulation

@@ -9,12 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from gemmap.api.options import Engine
+from gemmap.cli import reading
 from gemmap.cli.errors import reports_errors
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
 
-_READING, _FIT, _IMAGES, _RUN = "Reading the particles", "Fit", "Images engine", "Run"
+_FIT, _IMAGES, _RUN = "Fit", "Images engine", "Run"
 
 EXAMPLE = (
     "[bold]Example:[/bold] gemmap reconstruct Refine3D/job010/run_data.star -o run1\n\n"
@@ -26,15 +27,7 @@ EXAMPLE = (
 @reports_errors
 def reconstruct(
     ctx: typer.Context,
-    particles: Annotated[
-        Path | None,
-        typer.Argument(
-            metavar="PARTICLES",
-            help="Particle file: .star (RELION), .cs (cryoSPARC), or with --poses .mrcs, .txt, .star or .cs "
-            "(cryoDRGN). May come from --config instead.",
-            show_default=False,
-        ),
-    ] = None,
+    particles: reading.Particles = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Folder for the results; must not exist.", show_default=False),
@@ -47,43 +40,20 @@ def reconstruct(
             show_default=False,
         ),
     ] = None,
-    poses: Annotated[
-        Path | None, typer.Option(help="cryoDRGN's poses.pkl (or .npz).", rich_help_panel=_READING)
-    ] = None,
-    ctf: Annotated[Path | None, typer.Option(help="cryoDRGN's ctf.pkl (or .npz).", rich_help_panel=_READING)] = None,
-    ind: Annotated[
-        Path | None,
-        typer.Option(help="Particles to use: ind.pkl (or .npz), numbers from 0.", rich_help_panel=_READING),
-    ] = None,
-    passthrough: Annotated[
-        list[Path] | None,
-        typer.Option(help="cryoSPARC's passthrough file; may be repeated.", rich_help_panel=_READING),
-    ] = None,
-    no_ctf: Annotated[
-        bool, typer.Option("--no-ctf", help="The images carry no CTF.", rich_help_panel=_READING)
-    ] = False,
-    datadir: Annotated[
-        Path | None, typer.Option(help="Folder that stack names are relative to.", rich_help_panel=_READING)
-    ] = None,
-    strip_prefix: Annotated[
-        str | None, typer.Option(help="Text to remove from the front of stack names.", rich_help_panel=_READING)
-    ] = None,
-    first: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Use the first N particles only.", rich_help_panel=_READING),
-    ] = None,
-    invert: Annotated[
-        bool,
-        typer.Option(
-            "--invert", help="Particles are dark, although their file does not say so.", rich_help_panel=_READING
-        ),
-    ] = False,
-    pixel_size_a: Annotated[
-        float | None,
-        typer.Option(
-            "--pixel-size", metavar="Å", help="Pixel size; replaces that of the files.", rich_help_panel=_READING
-        ),
-    ] = None,
+    poses: reading.Poses = None,
+    trans: reading.Trans = None,
+    ctf: reading.Ctf = None,
+    ind: reading.Ind = None,
+    passthrough: reading.Passthrough = None,
+    no_ctf: reading.NoCtf = False,
+    datadir: reading.Datadir = None,
+    strip_prefix: reading.StripPrefix = None,
+    first: reading.First = None,
+    invert: reading.Invert = False,
+    pixel_size_a: reading.PixelSize = None,
+    class_number: reading.ClassNumber = None,
+    bfactor_sign: reading.BFactorSignOption = "file",
+    cs_aberrations: reading.CsAberrationsOption = "refuse",
     particle_diameter_a: Annotated[
         float | None,
         typer.Option(
@@ -192,6 +162,7 @@ def reconstruct(
     given: dict[str, Any] = {
         "particles": particles,
         "poses": poses,
+        "trans": trans,
         "ctf": ctf,
         "ind": ind,
         "passthrough": tuple(passthrough or ()),
@@ -201,6 +172,9 @@ def reconstruct(
         "first": first,
         "invert": invert,
         "pixel_size_a": pixel_size_a,
+        "class_number": class_number,
+        "bfactor_sign": bfactor_sign,
+        "cs_aberrations": cs_aberrations,
         "particle_diameter_a": particle_diameter_a,
         "n_gaussians": n_gaussians,
         "mask": mask,

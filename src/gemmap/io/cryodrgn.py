@@ -9,16 +9,14 @@ Sources: docs/conventions.md.
 Every pickle may be given as ``.npz`` too: ``rot`` and ``trans``, ``ctf``, ``ind``.
 """
 
-import io
-import pickle
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from gemmap._types import Float, Int, PerParticle, Rotations
+from gemmap._types import Float, Int, Rotations, Shifts
 from gemmap.errors import FormatError, InputError
 from gemmap.geometry.rotations import require_rotations
-from gemmap.io.atomic import atomic_path
 from gemmap.io.cs import cs_images
 from gemmap.io.cs_fields import read_cs_fields
 from gemmap.io.image_list import FileKind, ImageList
@@ -96,24 +94,34 @@ def read_rows(path: Path, n_images: int) -> Int[np.ndarray, " k"]:
     return rows.astype(np.int64)
 
 
-def read_poses(path: Path) -> tuple[Rotations, Float[np.ndarray, "n 2"]]:
+def read_poses(path: Path, trans: Path | None = None) -> tuple[Rotations, Float[np.ndarray, "n 2"]]:
     """Read ``poses.pkl`` (or ``.npz``): rotations A, and shifts as fractions of the box (0 for a bare rotation array).
+
+    Parameters
+    ----------
+    trans
+        File of the shifts, where they are in one of their own.
 
     Raises
     ------
     FormatError, InputError
-        If shapes are wrong, a matrix is no rotation, or shifts are in pixels (older files).
+        If shapes are wrong, a matrix is no rotation, shifts are in pixels (older files), or there are two sets of them.
     """
     arrays = _arrays(path, ("rot", "trans"))
+    if trans is not None:
+        if len(arrays) > 1:
+            raise InputError(f"{path} has shifts of its own; leave out --trans, or give rotations alone.")
+        arrays = (arrays[0], *_arrays(trans, ("trans",)))
+    source = path if trans is None else trans
     rotations = require_rotations(arrays[0], str(path))
     shifts = np.zeros((len(rotations), 2)) if len(arrays) == 1 else arrays[1].astype(np.float64)
     if len(arrays) > 2 or shifts.shape != (len(rotations), 2):
         shapes = ", ".join(str(array.shape) for array in arrays)
-        raise FormatError(f"{path} holds arrays of shapes {shapes}; expected (n, 3, 3) and (n, 2).")
+        raise FormatError(f"{source} holds arrays of shapes {shapes}; expected (n, 3, 3) and (n, 2).")
     if np.abs(shifts).max(initial=0.0) > 1.0:
         raise InputError(
-            f"{path} has shifts up to {np.abs(shifts).max():.3g}; expected fractions of the box (at most 1): the file "
-            "is of an old version with shifts in pixels, so parse the poses again."
+            f"{source} has shifts up to {np.abs(shifts).max():.3g}; expected fractions of the box (at most 1): the "
+            "file is of an old version with shifts in pixels, so parse the poses again."
         )
     return rotations, shifts
 
@@ -149,6 +157,47 @@ def _arrays(path: Path, names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # zip and array decoding fail with many exceptions
         raise FormatError(f"{path} is not a readable .npz file ({error}).") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Views:
+    """What cryoDRGN's files say about the particles kept."""
+
+    images: ImageList
+    rotations: Rotations
+    shift_fractions: Shifts
+    ctf: Float[np.ndarray, "n 9"] | None
+
+
+def read_views(
+    images: ImageList, poses: Path, trans: Path | None, ctf: Path | None, ind: Path | None, first: int | None
+) -> Views:
+    """Read poses and CTFs of images, and keep the rows of ``ind`` and the first so many of them.
+
+    Raises
+    ------
+    InputError
+        If there are more or fewer poses or CTFs than images.
+    """
+    rotations, shifts = read_poses(poses, trans)
+    values = None if ctf is None else read_ctf(ctf)
+    rows = np.arange(len(images)) if ind is None else read_rows(ind, len(images))
+
+    def kept(array: np.ndarray, source: Path) -> np.ndarray:
+        # Poses and CTFs may have been filtered by ind already, or not.
+        if len(array) == len(images):
+            return array[rows][:first]
+        if len(array) == len(rows):
+            return array[:first]
+        chosen = "" if ind is None else f" ({len(rows)} after {ind})"
+        raise InputError(f"{source} has {len(array)} rows; expected one for each of the {len(images)} images{chosen}.")
+
+    return Views(
+        images=images.select(rows[:first]),
+        rotations=kept(rotations, poses),
+        shift_fractions=kept(shifts, poses),
+        ctf=None if values is None or ctf is None else kept(values, ctf),
+    )
 
 
 def build_table(
@@ -213,51 +262,3 @@ def _ctf_parameters(ctf: Float[np.ndarray, "n 9"]) -> CtfParameters:
         bfactor_a2=np.zeros(len(ctf)),
         scale=np.ones(len(ctf)),
     )
-
-
-def write_cryodrgn(poses_path: Path, ctf_path: Path | None, table: ParticleTable, box_px: int) -> tuple[str, ...]:
-    """Write ``poses.pkl`` and, if the table has CTFs, ``ctf.pkl``: plain NumPy arrays in float32.
-
-    Returns
-    -------
-    tuple
-        What these files cannot say, one sentence each.
-
-    Raises
-    ------
-    InputError
-        If a path for the CTFs is given and the table has none, or the other way round.
-    OutputError
-        If a file cannot be written.
-    """
-    if (ctf_path is None) != (table.ctf is None):
-        raise InputError("A path for ctf.pkl and CTF parameters go together; give both or none.")
-    pixel_sizes: PerParticle = np.array([group.pixel_size_a for group in table.optics])[table.optics_group]
-    fractions = table.shifts_a / (pixel_sizes * box_px)[:, None]
-    _dump(poses_path, (table.rotations.astype(np.float32), fractions.astype(np.float32)))
-    notes = []
-    if table.ctf is not None and ctf_path is not None:
-        p = table.ctf
-        angle, phase = np.degrees(p.defocus_angle_rad), np.degrees(p.phase_shift_rad)
-        columns = (
-            np.full(len(table), float(box_px)), pixel_sizes, p.defocus_u_a, p.defocus_v_a, angle,
-            p.voltage_kv, p.cs_mm, p.amplitude_contrast, phase,
-        )  # fmt: skip
-        _dump(ctf_path, np.stack(columns, axis=-1).astype(np.float32))
-        if p.bfactor_a2.any() or (p.scale != 1.0).any():
-            notes.append("ctf.pkl has no B-factors or scales; those of the particles are left out.")
-    if (table.scale != 1.0).any():
-        notes.append("poses.pkl has no scales; those of the particles are left out.")
-    if (table.half > 0).any():
-        notes.append("cryoDRGN's files have no half-sets; keep the original file for them.")
-    if (table.image_sign < 0).any():
-        notes.append("Particles are dark on disk and cryoDRGN expects bright ones; run it with --uninvert-data.")
-    return tuple(notes)
-
-
-def _dump(path: Path, content: np.ndarray | tuple[np.ndarray, ...]) -> None:
-    buffer = io.BytesIO()
-    # Protocol 4 is the newest that every Python and NumPy in use with cryoDRGN reads.
-    pickle.dump(content, buffer, protocol=4)
-    with atomic_path(Path(path)) as temporary:
-        temporary.write_bytes(buffer.getvalue())

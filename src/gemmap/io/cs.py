@@ -1,4 +1,4 @@
-"""Particle files of cryoSPARC (``.cs``): what their fields mean.
+"""Reading particle files of cryoSPARC (``.cs``, ``.csg``): what their fields mean.
 
 Shifts are in pixels of ``alignments3D/psize_A`` with RELION's sign; poses are rotation vectors; angles are radians;
 ``blob/idx`` counts from 0; ``blob/sign`` is -1 for particles dark on disk. Sources: docs/conventions.md.
@@ -11,19 +11,15 @@ import numpy as np
 
 from gemmap._types import Int, PerParticle
 from gemmap.errors import FormatError, InputError
-from gemmap.geometry.rotations import from_cryosparc_pose, to_cryosparc_pose
-from gemmap.io.atomic import atomic_path
+from gemmap.geometry.rotations import from_cryosparc_pose
+from gemmap.io.choices import CsAberrations
+from gemmap.io.columns import number_names, number_rows
+from gemmap.io.cs_aberrations import CsAberrationValues, read_aberrations
+from gemmap.io.cs_alignments import single_alignment
 from gemmap.io.cs_fields import CsFields, read_cs_fields
 from gemmap.io.image_list import ImageList
 from gemmap.particles.table import OpticsGroup, ParticleTable
 from gemmap.physics.ctf import CtfParameters
-
-_ABERRATIONS = {
-    "ctf/tilt_A": "Beam tilt",
-    "ctf/trefoil_A": "Trefoil",
-    "ctf/tetra_A": "Tetrafoil and higher symmetric aberrations",
-    "ctf/anisomag": "Anisotropic magnification",
-}
 
 
 def read_cs(
@@ -32,17 +28,22 @@ def read_cs(
     passthrough: Sequence[Path] = (),
     no_ctf: bool = False,
     pixel_size_a: float | None = None,
+    aberrations: CsAberrations = "refuse",
 ) -> tuple[ParticleTable, tuple[str, ...]]:
     """Read poses, CTFs, half-sets, scales and image names from cryoSPARC files.
 
     Parameters
     ----------
+    path
+        A ``.cs`` file, or the ``.csg`` file of a group.
     passthrough
         Further files with fields of the same particles; rows may be in another order and there may be more of them.
     no_ctf
         The user's statement that the images carry no CTF: its fields are not read and ``table.ctf`` is None.
     pixel_size_a
         Replaces ``blob/psize_A``; shifts, which are in pixels, change in the same proportion.
+    aberrations
+        What to do if the file has aberrations or anisotropic magnification (``io.cs_aberrations``).
 
     Returns
     -------
@@ -55,22 +56,21 @@ def read_cs(
         If a file is damaged, a particle is missing from a passthrough file, or a needed field is absent.
     """
     fields = read_cs_fields(path, passthrough)
-    _require_single_alignment(fields)
     notes: list[str] = []
+    _refuse_unmodelled_images(fields)
+    fields, class_of = single_alignment(fields, notes)
     file_pixel_sizes = _image_pixel_sizes(fields, pixel_size_a)
     pixel_sizes = file_pixel_sizes if pixel_size_a is None else np.full(fields.n, pixel_size_a)
     shift_pixels = _shift_pixel_sizes(fields, file_pixel_sizes, notes) * (pixel_sizes / file_pixel_sizes)
     images = cs_images(fields, notes)
-    optics, optics_group = _optics_groups(fields, pixel_sizes)
-    notes += [
-        f"{meaning} ({name}) is in the file but not modelled."
-        for name, meaning in _ABERRATIONS.items()
-        if name in fields and fields.floats(name).any()
-    ]
+    values = read_aberrations(fields, "ignore" if no_ctf else aberrations, notes)
+    ctf = None if no_ctf else _ctf(fields)
+    optics, optics_group = _optics_groups(fields, pixel_sizes, ctf, values)
+    micrographs, micrograph_of = _micrographs(fields)
     table = ParticleTable(
         rotations=from_cryosparc_pose(fields.floats("alignments3D/pose")),
-        shifts_a=fields.floats("alignments3D/shift") * shift_pixels[:, None],
-        ctf=None if no_ctf else _ctf(fields),
+        shifts_a=fields.floats("alignments3D/shift") * shift_pixels[:, None] - values.shift,
+        ctf=ctf,
         scale=fields.floats_or("alignments3D/alpha", 1.0),
         optics_group=optics_group,
         optics=optics,
@@ -79,25 +79,19 @@ def read_cs(
         index_in_stack=images.index_in_stack,
         stacks=images.stacks,
         image_sign=images.sign,
+        micrograph_of=micrograph_of,
+        micrographs=micrographs,
+        class_of=class_of,
     )
     return table, tuple(notes)
 
 
-def _require_single_alignment(fields: CsFields) -> None:
-    if "alignments3D/pose" in fields and fields.columns["alignments3D/pose"].shape[1:] == (3,):
-        return
-    several = sorted(
-        {name.split("/")[0] for name in fields.columns if name.startswith(("alignments_class", "alignments3D_multi"))}
-    )
-    if several:
+def _refuse_unmodelled_images(fields: CsFields) -> None:
+    if "filament/filament_uid" in fields and fields.floats("filament/filament_uid").any():
         raise InputError(
-            f"{fields.source} holds the poses of several classes ({several[0]}) and no single one (alignments3D); "
-            "export the particles of one class, or refine them."
+            f"{fields.source} names helical segments (filament/filament_uid), and helical symmetry is not modelled; "
+            "give single particles."
         )
-    raise InputError(
-        f"{fields.source} has no poses: field alignments3D/pose is missing; give the particles of a refinement, and "
-        "its passthrough file with --passthrough if it has one."
-    )
 
 
 def cs_images(fields: CsFields, notes: list[str]) -> ImageList:
@@ -184,74 +178,33 @@ def _ctf(fields: CsFields) -> CtfParameters:
     )
 
 
+def _micrographs(fields: CsFields) -> tuple[tuple[str, ...], Int[np.ndarray, " n"] | None]:
+    if "location/micrograph_path" in fields:
+        return number_names([name.removeprefix(">") for name in fields.texts("location/micrograph_path")])
+    if "location/micrograph_uid" in fields:
+        return number_names([str(uid) for uid in fields.columns["location/micrograph_uid"].tolist()])
+    return (), None
+
+
 def _optics_groups(
-    fields: CsFields, pixel_sizes_a: PerParticle
+    fields: CsFields, pixel_sizes_a: PerParticle, ctf: CtfParameters | None, values: CsAberrationValues
 ) -> tuple[tuple[OpticsGroup, ...], Int[np.ndarray, " n"]]:
+    """Particles of one exposure group, pixel size, box and voltage, and of the same aberrations, are a group."""
     exposure_group = fields.floats_or("ctf/exp_group_id", 0.0)
-    _, first, group = np.unique(
-        np.stack([exposure_group, pixel_sizes_a], axis=-1), axis=0, return_index=True, return_inverse=True
-    )
-    boxes = fields.columns["blob/shape"] if "blob/shape" in fields else None
+    boxes = fields.columns["blob/shape"][:, -1] if "blob/shape" in fields else None
+    keys = [exposure_group, pixel_sizes_a, *values.columns]
+    keys += [] if boxes is None else [boxes]
+    keys += [] if ctf is None else [ctf.voltage_kv]
+    first, group = number_rows(keys)
     groups = tuple(
         OpticsGroup(
             name=f"exp_group_{int(exposure_group[row])}",
             pixel_size_a=float(pixel_sizes_a[row]),
-            box_px=None if boxes is None else int(boxes[row][-1]),
+            box_px=None if boxes is None else int(boxes[row]),
+            odd_zernike=() if ctf is None else values.odd_zernike(row, float(ctf.voltage_kv[row])),
+            even_zernike=() if ctf is None else values.even_zernike(row, float(ctf.voltage_kv[row])),
+            magnification=values.magnification(row),
         )
         for row in first
     )
-    return groups, np.asarray(group, np.int64).reshape(-1)
-
-
-def write_cs(path: Path, table: ParticleTable) -> None:
-    """Write a table as a ``.cs`` file with the fields cryoSPARC's importer and refinements use.
-
-    Particles without a half-set get no ``alignments3D/split``; a table without CTFs gets no ``ctf`` fields.
-
-    Raises
-    ------
-    InputError
-        If an optics group has no box: ``blob/shape`` is not optional.
-    OutputError
-        If the file cannot be written.
-    """
-    if any(group.box_px is None for group in table.optics):
-        raise InputError(f"{path} cannot be written: cryoSPARC files state the box of the images, which is not known.")
-    boxes = np.array([group.box_px for group in table.optics])[table.optics_group]
-    pixel_sizes = np.array([group.pixel_size_a for group in table.optics])[table.optics_group]
-    columns: dict[str, tuple[str, np.ndarray]] = {
-        "uid": ("<u8", np.arange(1, len(table) + 1)),
-        "blob/path": ("S", np.array([name.encode() for name in table.stacks])[table.stack_of]),
-        "blob/idx": ("<u4", table.index_in_stack),
-        "blob/shape": ("<u4", np.stack([boxes, boxes], axis=-1)),
-        "blob/psize_A": ("<f4", pixel_sizes),
-        "blob/sign": ("<f4", table.image_sign),
-        "alignments3D/pose": ("<f4", to_cryosparc_pose(table.rotations)),
-        "alignments3D/shift": ("<f4", table.shifts_a / pixel_sizes[:, None]),
-        "alignments3D/psize_A": ("<f4", pixel_sizes),
-        "alignments3D/alpha": ("<f4", table.scale),
-    }
-    if (table.half > 0).all():
-        columns["alignments3D/split"] = ("<u4", table.half - 1)
-    if table.ctf is not None:
-        columns |= {
-            "ctf/exp_group_id": ("<u4", table.optics_group),
-            "ctf/accel_kv": ("<f4", table.ctf.voltage_kv),
-            "ctf/cs_mm": ("<f4", table.ctf.cs_mm),
-            "ctf/amp_contrast": ("<f4", table.ctf.amplitude_contrast),
-            "ctf/df1_A": ("<f4", table.ctf.defocus_u_a),
-            "ctf/df2_A": ("<f4", table.ctf.defocus_v_a),
-            "ctf/df_angle_rad": ("<f4", table.ctf.defocus_angle_rad),
-            "ctf/phase_shift_rad": ("<f4", table.ctf.phase_shift_rad),
-            "ctf/scale": ("<f4", table.ctf.scale),
-            "ctf/bfactor": ("<f4", table.ctf.bfactor_a2),
-        }
-    layout = [
-        (name, values.dtype if kind == "S" else np.dtype(kind), values.shape[1:])
-        for name, (kind, values) in columns.items()
-    ]
-    records = np.zeros(len(table), dtype=layout)
-    for name, (_, values) in columns.items():
-        records[name] = values
-    with atomic_path(Path(path)) as temporary, open(temporary, "wb") as handle:
-        np.lib.format.write_array(handle, records, allow_pickle=False)
+    return groups, group

@@ -9,6 +9,8 @@ import numpy as np
 
 from gemmap._types import Float, Int, PerParticle
 from gemmap.errors import FormatError, InputError
+from gemmap.io.cs_group import read_group
+from gemmap.io.csdat import MAGIC, DamagedDataset, read_csdat
 
 #: NumPy refuses headers over 10 kB by default; files with many fields and long paths have larger ones.
 _LARGEST_HEADER_BYTES = 2**30
@@ -21,6 +23,7 @@ class CsFields:
     source: Path
     columns: Mapping[str, np.ndarray]
     n: int
+    from_passthrough: frozenset[str] = frozenset()
 
     def __contains__(self, name: str) -> bool:
         return name in self.columns
@@ -28,6 +31,19 @@ class CsFields:
     def floats(self, name: str) -> Float[np.ndarray, "n ..."]:
         """Return a field as float64."""
         return np.asarray(self.columns[name], dtype=np.float64)
+
+    def ints(self, name: str) -> Int[np.ndarray, " n"]:
+        """Return a field of whole numbers as int64.
+
+        Raises
+        ------
+        FormatError
+            If it is not one whole number for every particle.
+        """
+        values = self.columns[name]
+        if values.ndim != 1 or values.dtype.kind not in "iu":
+            raise FormatError(f"{self.source}: {name} is not a whole number for every particle.")
+        return values.astype(np.int64)
 
     def floats_or(self, name: str, default: float) -> PerParticle:
         """Return a field as float64, or the default where no file has it."""
@@ -39,34 +55,64 @@ class CsFields:
 
 
 def read_cs_fields(path: Path, passthrough: Sequence[Path] = ()) -> CsFields:
-    """Read a ``.cs`` file and join passthrough files to it on ``uid``; the main file's fields win.
+    """Read a ``.cs`` file, or the files of a ``.csg`` group, and join passthrough files to it on ``uid``.
+
+    The main file's fields win.
 
     Raises
     ------
     FormatError
         If a file is no ``.cs`` file, or lacks particles of the main one.
     """
-    main = _load(Path(path))
+    path = Path(path)
+    if path.suffix.lower() == ".csg":
+        return _read_group_fields(path, passthrough)
+    main = _load(path)
     columns = {name: main[name] for name in main.dtype.names or ()}
-    for other in passthrough:
-        extra = _load(Path(other))
+    return _joined(path, columns, len(main), [(Path(other), _load(Path(other))) for other in passthrough])
+
+
+def _read_group_fields(path: Path, passthrough: Sequence[Path]) -> CsFields:
+    group = read_group(path)
+    parts = {file: _load(file) for file in group.slots}
+    kept = {
+        file: [n for n in records.dtype.names or () if n == "uid" or n.split("/")[0] in group.slots[file]]
+        for file, records in parts.items()
+    }
+    main = parts.pop(group.main)
+    columns = {name: main[name] for name in kept[group.main]}
+    # What the group names belongs to it, in whichever file it stands.
+    whole = _joined(path, columns, len(main), [(file, records[kept[file]]) for file, records in parts.items()])
+    return _joined(path, dict(whole.columns), len(main), [(Path(other), _load(Path(other))) for other in passthrough])
+
+
+def _joined(path: Path, columns: dict[str, np.ndarray], n: int, others: Sequence[tuple[Path, np.ndarray]]) -> CsFields:
+    """Add the fields of other files that ``columns`` has not, by ``uid``."""
+    own = set(columns)
+    for other, extra in others:
         if "uid" not in columns or "uid" not in (extra.dtype.names or ()):
             raise FormatError(f"{path} and {other} cannot be joined: one of them has no field uid.")
-        rows = _rows_by_uid(columns["uid"], extra["uid"], Path(path), Path(other))
+        rows = _rows_by_uid(columns["uid"], extra["uid"], path, other)
         columns |= {name: extra[name][rows] for name in extra.dtype.names or () if name not in columns}
-    return CsFields(Path(path), columns, len(main))
+    return CsFields(path, columns, n, frozenset(columns) - own)
 
 
 def _load(path: Path) -> np.ndarray:
     try:
         with open(path, "rb") as handle:
-            if b"CSDAT" in handle.read(16):
+            head = handle.read(16)
+            handle.seek(0)
+            if head.startswith(MAGIC):
+                records: Any = read_csdat(handle.read())
+            elif b"CSDAT" in head:
                 raise FormatError(
-                    f"{path} is a compressed cryoSPARC file; save it as NumPy (cryosparc-tools: "
+                    f"{path} is a compressed cryoSPARC file of another version; save it as NumPy (cryosparc-tools: "
                     "Dataset.load(file).save(new_file, format=1))."
                 )
-            handle.seek(0)
-            records: Any = np.lib.format.read_array(handle, allow_pickle=False, max_header_size=_LARGEST_HEADER_BYTES)
+            else:
+                records = np.lib.format.read_array(handle, allow_pickle=False, max_header_size=_LARGEST_HEADER_BYTES)
+    except DamagedDataset as error:
+        raise FormatError(f"{path} is a compressed cryoSPARC file, but {error}; export it again.") from error
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (ValueError, EOFError) as error:

@@ -6,18 +6,26 @@ from pathlib import Path
 
 import numpy as np
 
-from gemmap._types import Float, Rotations, Shifts
 from gemmap.errors import FormatError, InputError
-from gemmap.io.cryodrgn import build_table, read_ctf, read_images, read_poses, read_rows
+from gemmap.io.choices import BFactorSign, CsAberrations
+from gemmap.io.classes import choose_class
+from gemmap.io.cryodrgn import build_table, read_images, read_rows, read_views
 from gemmap.io.cs import read_cs
-from gemmap.io.image_list import FileKind, ImageList
+from gemmap.io.image_list import FileKind
 from gemmap.io.mrc import MrcStack, open_images, open_stack
 from gemmap.io.paths import project_folders
 from gemmap.io.relion import read_relion
 from gemmap.particles.table import ParticleTable
 
 _PIXEL_SIZE_TOLERANCE = 1e-3
-_SUFFIXES: dict[str, FileKind] = {".star": "star", ".cs": "cs", ".txt": "txt", ".mrcs": "mrc", ".mrc": "mrc"}
+_SUFFIXES: dict[str, FileKind] = {
+    ".star": "star",
+    ".cs": "cs",
+    ".csg": "cs",
+    ".txt": "txt",
+    ".mrcs": "mrc",
+    ".mrc": "mrc",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +55,7 @@ def read_particles(
     path: Path,
     *,
     poses: Path | None = None,
+    trans: Path | None = None,
     ctf: Path | None = None,
     ind: Path | None = None,
     passthrough: Sequence[Path] = (),
@@ -56,6 +65,9 @@ def read_particles(
     datadir: Path | None = None,
     strip_prefix: str | None = None,
     invert: bool = False,
+    class_number: int | None = None,
+    bfactor_sign: BFactorSign = "file",
+    cs_aberrations: CsAberrations = "refuse",
 ) -> LoadedParticles:
     """Read particles and open their images.
 
@@ -64,8 +76,8 @@ def read_particles(
     path
         ``.star`` (RELION), ``.cs`` (cryoSPARC), or with ``poses`` any list of images: ``.mrcs``, ``.txt``, ``.star``,
         ``.cs``.
-    poses, ctf
-        CryoDRGN's ``poses.pkl`` and ``ctf.pkl`` (or ``.npz``).
+    poses, trans, ctf
+        CryoDRGN's ``poses.pkl`` and ``ctf.pkl`` (or ``.npz``); ``trans`` for shifts in a file of their own.
     ind
         Rows to keep: ``ind.pkl`` (or ``.npz``), numbers from 0.
     passthrough
@@ -83,6 +95,13 @@ def read_particles(
         Text to remove from the front of stack names.
     invert
         Multiply the pixels by -1: for dark particles whose file does not say so.
+    class_number
+        Keep the particles of this class, numbered as in the file; None keeps all.
+    bfactor_sign
+        ``damping`` takes every CTF B-factor as damping, whatever its sign in the file.
+    cs_aberrations
+        What to do about aberrations in cryoSPARC's fields (``io.cs_aberrations``): ``refuse`` them, ``model`` or
+        ``ignore`` them.
 
     Raises
     ------
@@ -91,22 +110,28 @@ def read_particles(
     """
     path = Path(path)
     kind = file_kind(path)
-    _require_consistent_options(kind, poses, ctf, passthrough, no_ctf, pixel_size_a, first)
+    _require_consistent_options(kind, poses, trans, ctf, passthrough, no_ctf, pixel_size_a, first)
     if kind == "mrc" and (datadir is not None or strip_prefix):
         raise InputError(f"{path} is itself the stack; --datadir and --strip-prefix go with files that name stacks.")
     folders = project_folders(path) if kind in ("star", "cs") else (path.parent,)
     if poses is None:
-        if kind == "star":
-            table, notes = read_relion(path, no_ctf=no_ctf, pixel_size_a=pixel_size_a)
-        else:
-            table, notes = read_cs(path, passthrough=passthrough, no_ctf=no_ctf, pixel_size_a=pixel_size_a)
-        n_in_file = len(table)
-        table = table.select(_kept_rows(ind, first, n_in_file))
+        table, notes, n_in_file = read_table(
+            path,
+            ind=ind,
+            passthrough=passthrough,
+            no_ctf=no_ctf,
+            first=first,
+            pixel_size_a=pixel_size_a,
+            class_number=class_number,
+            bfactor_sign=bfactor_sign,
+            cs_aberrations=cs_aberrations,
+        )
         stack = open_stack(table, folders, strip_prefix=strip_prefix, datadir=datadir, invert=invert)
     else:
+        _require_no_choices(class_number, bfactor_sign, cs_aberrations)
         images, notes = read_images(path, kind, strip_prefix=strip_prefix, datadir=datadir)
         n_in_file = len(images)
-        views = _read_views(images, poses, ctf, ind, first)
+        views = read_views(images, poses, trans, ctf, ind, first)
         stack = open_images(views.images, folders, strip_prefix=strip_prefix, datadir=datadir, invert=invert)
         size = pixel_size_a
         if ctf is None and pixel_size_a is None:
@@ -114,10 +139,58 @@ def read_particles(
             notes = (*notes, f"Pixel size {size:g} Å taken from the stack headers.")
         table = build_table(views.images, views.rotations, views.shift_fractions, views.ctf, stack.box_px, size)
 
-    table = _with_box(_drop_unused(table), stack.box_px, path, pixel_size_a)
+    table = _with_box(drop_unused(table), stack.box_px, path, pixel_size_a)
     name = "cryoDRGN" if poses is not None else {"star": "RELION", "cs": "cryoSPARC"}[kind]
-    notes = (*notes, *_loading_notes(table, stack, pixel_size_a))
+    notes = (*notes, *_loading_notes(table, stack, pixel_size_a), *bfactor_notes(table))
     return LoadedParticles(table, stack, notes, name, n_in_file)
+
+
+def read_table(
+    path: Path,
+    *,
+    ind: Path | None = None,
+    passthrough: Sequence[Path] = (),
+    no_ctf: bool = False,
+    first: int | None = None,
+    pixel_size_a: float | None = None,
+    class_number: int | None = None,
+    bfactor_sign: BFactorSign = "file",
+    cs_aberrations: CsAberrations = "refuse",
+) -> tuple[ParticleTable, tuple[str, ...], int]:
+    """Read the particles of a ``.star``, ``.cs`` or ``.csg`` file without their images.
+
+    Parameters and errors are those of `read_particles`.
+
+    Returns
+    -------
+    tuple
+        The table, notes for the user, and the number of particles before some were chosen.
+    """
+    kind = file_kind(path)
+    _require_consistent_options(kind, None, None, None, passthrough, no_ctf, pixel_size_a, first)
+    if kind == "star":
+        _require_no_choices(None, "file", cs_aberrations)
+        table, notes = read_relion(path, no_ctf=no_ctf, pixel_size_a=pixel_size_a)
+    else:
+        table, notes = read_cs(
+            path, passthrough=passthrough, no_ctf=no_ctf, pixel_size_a=pixel_size_a, aberrations=cs_aberrations
+        )
+    n_in_file = len(table)
+    rows = np.arange(n_in_file) if ind is None else read_rows(ind, n_in_file)
+    rows, class_notes = choose_class(table, class_number, path, rows)
+    table = drop_unused(_with_bfactor_sign(table.select(rows[:first]), bfactor_sign, path))
+    return table, (*notes, *class_notes), n_in_file
+
+
+def bfactor_notes(table: ParticleTable) -> tuple[str, ...]:
+    """Name the sign of negative B-factors."""
+    if table.ctf is None or not (table.ctf.bfactor_a2 < 0).any():
+        return ()
+    return (
+        f"The B-factor is negative for {int((table.ctf.bfactor_a2 < 0).sum())} of {len(table)} particles: "
+        "exp(-B k^2 / 4) then amplifies high frequencies, as in RELION; tilt-series programs mean damping by it, and "
+        "--bfactor-sign damping takes it so.",
+    )
 
 
 def file_kind(path: Path) -> FileKind:
@@ -152,6 +225,7 @@ def file_kind(path: Path) -> FileKind:
 def _require_consistent_options(
     kind: FileKind,
     poses: Path | None,
+    trans: Path | None,
     ctf: Path | None,
     passthrough: Sequence[Path],
     no_ctf: bool,
@@ -165,6 +239,8 @@ def _require_consistent_options(
         )
     if ctf is not None and poses is None:
         raise InputError("--ctf goes with --poses; a .star or .cs file brings its own CTF.")
+    if trans is not None and poses is None:
+        raise InputError("--trans goes with --poses; a .star or .cs file brings its own shifts.")
     if ctf is not None and no_ctf:
         raise InputError("--ctf and --no-ctf contradict each other; give one of them.")
     if poses is not None and ctf is None and not no_ctf:
@@ -177,40 +253,22 @@ def _require_consistent_options(
         raise InputError(f"--first is {first}; expected at least 1 particle.")
 
 
-@dataclass(frozen=True, eq=False)
-class _Views:
-    """What cryoDRGN's files say about the particles kept."""
-
-    images: ImageList
-    rotations: Rotations
-    shift_fractions: Shifts
-    ctf: Float[np.ndarray, "n 9"] | None
-
-
-def _read_views(images: ImageList, poses: Path, ctf: Path | None, ind: Path | None, first: int | None) -> _Views:
-    rotations, shifts = read_poses(poses)
-    values = None if ctf is None else read_ctf(ctf)
-    rows = np.arange(len(images)) if ind is None else read_rows(ind, len(images))
-
-    def kept(array: np.ndarray, source: Path) -> np.ndarray:
-        # Poses and CTFs may have been filtered by ind already, or not.
-        if len(array) == len(images):
-            return array[rows][:first]
-        if len(array) == len(rows):
-            return array[:first]
-        chosen = "" if ind is None else f" ({len(rows)} after {ind})"
-        raise InputError(f"{source} has {len(array)} rows; expected one for each of the {len(images)} images{chosen}.")
-
-    return _Views(
-        images=images.select(rows[:first]),
-        rotations=kept(rotations, poses),
-        shift_fractions=kept(shifts, poses),
-        ctf=None if values is None or ctf is None else kept(values, ctf),
-    )
+def _require_no_choices(class_number: int | None, bfactor_sign: BFactorSign, cs_aberrations: CsAberrations) -> None:
+    """Refuse choices about what a file does not hold."""
+    if class_number is not None:
+        raise InputError("--class goes with the poses of a .star or .cs file, which have classes; --poses has none.")
+    if bfactor_sign != "file":
+        raise InputError("--bfactor-sign goes with the CTF of a .star or .cs file; ctf.pkl has no B-factors.")
+    if cs_aberrations != "refuse":
+        raise InputError("--cs-aberrations goes with a cryoSPARC .cs file whose poses are used.")
 
 
-def _kept_rows(ind: Path | None, first: int | None, n: int) -> np.ndarray:
-    return (np.arange(n) if ind is None else read_rows(ind, n))[:first]
+def _with_bfactor_sign(table: ParticleTable, sign: BFactorSign, path: Path) -> ParticleTable:
+    if sign == "file":
+        return table
+    if table.ctf is None or not table.ctf.bfactor_a2.any():
+        raise InputError(f"--bfactor-sign was given, but {path} comes without CTF B-factors; leave it out.")
+    return replace(table, ctf=replace(table.ctf, bfactor_a2=np.abs(table.ctf.bfactor_a2)))
 
 
 def _header_pixel_size(stack: MrcStack, path: Path) -> float:
@@ -236,7 +294,7 @@ def _with_box(table: ParticleTable, box_px: int, path: Path, override_a: float |
     return replace(table, optics=tuple(replace(group, box_px=box_px) for group in table.optics))
 
 
-def _drop_unused(table: ParticleTable) -> ParticleTable:
+def drop_unused(table: ParticleTable) -> ParticleTable:
     """Leave out stacks and optics groups that no particle uses."""
     stacks, stack_of = np.unique(table.stack_of, return_inverse=True)
     groups, optics_group = np.unique(table.optics_group, return_inverse=True)
@@ -258,9 +316,4 @@ def _loading_notes(table: ParticleTable, stack: MrcStack, override_a: float | No
     if any(min(abs(header / size - 1.0) for size in sizes) > _PIXEL_SIZE_TOLERANCE for header in in_headers):
         said, used = (", ".join(f"{size:.4g}" for size in some) for some in (in_headers, sizes))
         notes.append(f"Stack headers say {said} Å per pixel; {used} Å is used.")
-    if table.ctf is not None and (table.ctf.bfactor_a2 < 0).any():
-        notes.append(
-            f"The B-factor is negative for {int((table.ctf.bfactor_a2 < 0).sum())} of {len(table)} particles: "
-            "exp(-B k^2 / 4) then amplifies high frequencies, as in RELION; tilt-series programs mean damping by it."
-        )
     return notes

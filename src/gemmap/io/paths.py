@@ -1,5 +1,6 @@
 """Where the stacks named in a metadata file are on this machine."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -80,3 +81,36 @@ def names_from(metadata: Path, names: Sequence[str], stacks: Sequence[Path]) -> 
         hit = next((folder / name for folder in folders if (folder / name).is_file()), None)
         kept.append(name if hit is not None and hit.samefile(stack) else str(stack.absolute()))
     return kept
+
+
+def names_for(
+    metadata: Path, names: Sequence[str], stacks: Sequence[Path], relative_to: Path | None, absolute: bool
+) -> list[str]:
+    """Return names of stacks for a new metadata file.
+
+    Parameters
+    ----------
+    metadata
+        The file the names are for.
+    names, stacks
+        Each stack's name in the file it was read from, and its path.
+    relative_to
+        Folder to write names relative to. Without it a name that leads to its stack from ``metadata`` too is kept, and
+        others are written relative to the folder of ``metadata``.
+    absolute
+        Write full paths.
+    """
+    if absolute:
+        return [str(stack.absolute()) for stack in stacks]
+    if relative_to is not None:
+        return [_relative(stack, relative_to) for stack in stacks]
+    kept = names_from(metadata, names, stacks)
+    return [
+        _relative(stack, metadata.absolute().parent) if name != old else name
+        for name, old, stack in zip(kept, names, stacks, strict=True)
+    ]
+
+
+def _relative(stack: Path, folder: Path) -> str:
+    # Folders that are links are followed, or '..' would lead elsewhere; the stack's own name stays.
+    return os.path.relpath(os.path.join(os.path.realpath(stack.parent), stack.name), os.path.realpath(folder))

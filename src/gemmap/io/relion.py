@@ -1,20 +1,20 @@
-"""Particle STAR files of RELION: 3.1 and later (an optics table beside the particles) and 3.0 and earlier (one table).
+"""Reading RELION's particle files: 3.1 and later (an optics table beside the particles), 3.0 and earlier (one table).
 
 Meaning of the columns: docs/conventions.md. What RELION would silently set to a default (voltage, Cs, amplitude
 contrast) is required here.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from gemmap._types import Float, Int, PerParticle, Shifts
+from gemmap._types import Int, PerParticle, Shifts
 from gemmap.errors import FormatError, InputError
-from gemmap.geometry.rotations import from_relion_euler, to_relion_euler
+from gemmap.geometry.rotations import from_relion_euler
+from gemmap.io.columns import number_names
+from gemmap.io.relion_optics import optics_groups, require_ctf
 from gemmap.io.relion_table import RelionTable, image_list, read_relion_table
-from gemmap.io.star import Column, write_star
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.ctf import CtfParameters
 
 _ANGLES = ("rlnAngleRot", "rlnAngleTilt", "rlnAnglePsi")
@@ -44,7 +44,7 @@ def read_relion(
     ------
     FormatError, InputError
         If a needed column is missing or wrong, or if the images are of a kind the model does not describe (volumes,
-        images multiplied by their CTF).
+        tilt stacks, helical segments).
     """
     joined = read_relion_table(Path(path))
     missing = [label for label in _ANGLES if label not in joined]
@@ -54,12 +54,14 @@ def read_relion(
             "(for example Refine3D's run_data.star)."
         )
     notes: list[str] = []
-    _refuse_unmodelled_images(joined, no_ctf)
+    _refuse_unmodelled_images(joined)
     images = image_list(joined)
     pixel_sizes = _pixel_sizes(joined, pixel_size_a, notes)
-    ctf = None if no_ctf else _ctf(joined)
-    optics, optics_group = _optics_groups(joined, pixel_sizes, ctf)
-    notes += _aberration_notes(joined)
+    ctf = None if no_ctf or _all_corrected(joined) else _ctf(joined)
+    optics, optics_group = optics_groups(joined, pixel_sizes, ctf, notes)
+    require_ctf(optics, ctf, path)
+    notes += _not_used_notes(joined)
+    micrographs, micrograph_of = _micrographs(joined)
     table = ParticleTable(
         rotations=from_relion_euler(*(joined.floats(label) for label in _ANGLES)),
         shifts_a=_shifts_a(joined, pixel_sizes, notes),
@@ -72,23 +74,31 @@ def read_relion(
         index_in_stack=images.index_in_stack,
         stacks=images.stacks,
         image_sign=images.sign,
+        micrograph_of=micrograph_of,
+        micrographs=micrographs,
+        class_of=_class_of(joined),
     )
     return table, tuple(notes)
 
 
-def _refuse_unmodelled_images(joined: RelionTable, no_ctf: bool) -> None:
-    if "rlnTomoVisibleFrames" in joined or (joined.floats_or("rlnImageDimensionality", 2.0) != 2.0).any():
-        raise InputError(f"{joined.source} names subtomograms or tilt stacks; expected single 2D particle images.")
-    if joined.floats_or("rlnCtfDataAreCtfPremultiplied", 0.0).any():
+def _refuse_unmodelled_images(joined: RelionTable) -> None:
+    """Refuse images that are no views of single particles: each kind by its name."""
+    particles, source = joined.particles, joined.source
+    volumes = (joined.floats_or("rlnImageDimensionality", 2.0) != 2.0).any()
+    if not volumes and "rlnCtfImage" in particles:
+        volumes = "@" not in particles.strings("rlnImageName")[0]
+    if volumes:
+        raise InputError(f"{source} names subtomograms (3-D images); expected single 2-D particle images.")
+    if "rlnTomoVisibleFrames" in joined:
         raise InputError(
-            f"{joined.source} says that its images are multiplied by their CTF (rlnCtfDataAreCtfPremultiplied), which "
-            "is not supported; extract the particles again without premultiplication."
+            f"{source} names 2-D stacks of tilt series (rlnTomoVisibleFrames); expected single 2-D particle images."
         )
-    if joined.floats_or("rlnCtfDataAreCtfCorrected", 0.0).any() and not no_ctf:
-        raise InputError(
-            f"{joined.source} says that its images are CTF-corrected (rlnCtfDataAreCtfCorrected); extract them again "
-            "without correction, or give --no-ctf to use them as images without a CTF."
-        )
+    for label in ("rlnHelicalTubeID", "rlnHelicalTrackLengthAngst", "rlnHelicalTrackLength"):
+        if label in particles and particles.floats(label).any():
+            raise InputError(
+                f"{source} names helical segments ({label}), and helical symmetry is not modelled; give single "
+                "particles, or remove the column to use the segments as such."
+            )
 
 
 def _pixel_sizes(joined: RelionTable, override_a: float | None, notes: list[str]) -> PerParticle:
@@ -129,6 +139,11 @@ def _shifts_a(joined: RelionTable, pixel_sizes_a: PerParticle, notes: list[str])
     return np.zeros((len(joined), 2))
 
 
+def _all_corrected(joined: RelionTable) -> bool:
+    """Whether no image carries a CTF, and the file does not describe one either."""
+    return "rlnDefocusU" not in joined and bool(joined.floats_or("rlnCtfDataAreCtfCorrected", 0.0).all())
+
+
 def _ctf(joined: RelionTable) -> CtfParameters:
     if "rlnDefocusU" not in joined:
         raise InputError(
@@ -162,157 +177,24 @@ def _ctf(joined: RelionTable) -> CtfParameters:
     )
 
 
-def _optics_groups(
-    joined: RelionTable, pixel_sizes_a: PerParticle, ctf: CtfParameters | None
-) -> tuple[tuple[OpticsGroup, ...], Int[np.ndarray, " n"]]:
-    """Groups in use, in the order of the optics table.
-
-    Without an optics table, particles of one pixel size, voltage and amplitude contrast are a group. Cs is left out
-    (RELION's converter has it in): some programs refine it per particle, which would leave one particle per group.
-    """
-    keys: list[Float[np.ndarray, " n"]] = [joined.optics_row.astype(np.float64), pixel_sizes_a]
-    if joined.optics is None and ctf is not None:
-        keys += [ctf.voltage_kv, ctf.amplitude_contrast]
-    _, first, group = np.unique(np.stack(keys, axis=-1), axis=0, return_index=True, return_inverse=True)
-    names = joined.strings("rlnOpticsGroupName") if "rlnOpticsGroupName" in joined else None
-    boxes = joined.floats("rlnImageSize").astype(np.int64) if "rlnImageSize" in joined else None
-    groups = tuple(
-        OpticsGroup(
-            name=f"opticsGroup{number}" if names is None else names[row],
-            pixel_size_a=float(pixel_sizes_a[row]),
-            box_px=None if boxes is None else int(boxes[row]),
-        )
-        for number, row in enumerate(first, start=1)
-    )
-    return groups, np.asarray(group, np.int64).reshape(-1)
+def _micrographs(joined: RelionTable) -> tuple[tuple[str, ...], Int[np.ndarray, " n"] | None]:
+    if "rlnMicrographName" not in joined.particles:
+        return (), None
+    return number_names(joined.strings("rlnMicrographName"))
 
 
-def _aberration_notes(joined: RelionTable) -> list[str]:
-    """Name what changes the images but is not in the model."""
+def _class_of(joined: RelionTable) -> Int[np.ndarray, " n"] | None:
+    return joined.particles.ints("rlnClassNumber") if "rlnClassNumber" in joined.particles else None
+
+
+def _not_used_notes(joined: RelionTable) -> list[str]:
+    """Name the scales that are read by nothing: as in relion_reconstruct, images are taken as they are."""
     notes = []
-    tilt_mrad = np.hypot(joined.floats_or("rlnBeamTiltX", 0.0), joined.floats_or("rlnBeamTiltY", 0.0))
-    if (tilt_mrad > 0).any():
-        notes.append(f"Beam tilt (up to {tilt_mrad.max():.3g} mrad) is in the file but not modelled.")
-    for label, kind in (("rlnOddZernike", "Antisymmetric"), ("rlnEvenZernike", "Symmetric")):
-        if label in joined and any(_has_nonzero(text) for text in set(joined.strings(label))):
-            notes.append(f"{kind} aberrations ({label}) are in the file but not modelled.")
-    off_identity = max(
-        np.abs(joined.floats_or(f"rlnMagMat{i}{j}", float(i == j)) - float(i == j)).max()
-        for i in (0, 1)
-        for j in (0, 1)
-    )
-    if off_identity > 0:
-        notes.append(f"Anisotropic magnification (up to {100 * off_identity:.2g} %) is in the file but not modelled.")
+    for label in ("rlnNormCorrection", "rlnGroupScaleCorrection"):
+        values = joined.floats_or(label, 1.0)
+        if values.max() - values.min() > 1e-6 * abs(values.max()):
+            notes.append(
+                f"{label} ({values.min():.3g} to {values.max():.3g}) is not applied, as in relion_reconstruct: scales "
+                "of particles are taken from rlnCtfScalefactor only."
+            )
     return notes
-
-
-def _has_nonzero(vector: str) -> bool:
-    """Tell whether a bracketed list such as ``[0,1.2,-3]`` has an entry other than 0."""
-    return any(float(entry) != 0 for entry in vector.strip("[] ").split(",") if entry.strip())
-
-
-def write_star31(path: Path, table: ParticleTable, image_names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Write a particle file of RELION 3.1 and later: an optics table and a particle table.
-
-    Parameters
-    ----------
-    image_names
-        ``000001@stack.mrcs`` of each particle; made from the table's stacks when not given.
-
-    Returns
-    -------
-    tuple
-        What RELION's columns cannot say, one sentence each; the same sentences stand as comments in the file.
-
-    Raises
-    ------
-    OutputError
-        If the file cannot be written.
-    """
-    group = table.optics_group
-    optics: dict[str, Column] = {
-        "rlnOpticsGroup": np.arange(1, len(table.optics) + 1),
-        "rlnOpticsGroupName": [g.name for g in table.optics],
-        "rlnImagePixelSize": np.array([g.pixel_size_a for g in table.optics]),
-        "rlnImageDimensionality": np.full(len(table.optics), 2),
-    }
-    if all(g.box_px is not None for g in table.optics):
-        optics["rlnImageSize"] = np.array([g.box_px for g in table.optics])
-    particles: dict[str, Column] = {
-        **_common_columns(table, image_names),
-        "rlnOpticsGroup": group + 1,
-        "rlnOriginXAngst": table.shifts_a[:, 0],
-        "rlnOriginYAngst": table.shifts_a[:, 1],
-    }
-    for label, values in _microscope_columns(table).items():
-        by_group = np.zeros(len(table.optics))
-        by_group[group] = values
-        optics[label] = by_group
-        if (by_group[group] != values).any():  # then the particle's own value has to be there, and it wins
-            particles[label] = values
-    notes = _writing_notes(table)
-    write_star(path, {"optics": optics, "particles": particles}, notes, block_comment="version 30001")
-    return notes
-
-
-def write_star30(path: Path, table: ParticleTable, image_names: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Write a particle file of RELION 3.0 and earlier: one table, shifts in pixels, a nominal magnification of 10,000.
-
-    Parameters, returns and errors are those of `write_star31`.
-    """
-    pixel_sizes = np.array([g.pixel_size_a for g in table.optics])[table.optics_group]
-    columns: dict[str, Column] = {
-        **_common_columns(table, image_names),
-        **_microscope_columns(table),
-        "rlnMagnification": np.full(len(table), 1e4),
-        "rlnDetectorPixelSize": pixel_sizes,
-        "rlnOriginX": table.shifts_a[:, 0] / pixel_sizes,
-        "rlnOriginY": table.shifts_a[:, 1] / pixel_sizes,
-    }
-    notes = _writing_notes(table)
-    write_star(path, {"images": columns}, notes)
-    return notes
-
-
-def _common_columns(table: ParticleTable, image_names: Sequence[str] | None) -> dict[str, Column]:
-    if image_names is None:
-        addresses = zip(table.index_in_stack.tolist(), table.stack_of.tolist(), strict=True)
-        image_names = [f"{index + 1:06d}@{table.stacks[stack]}" for index, stack in addresses]
-    angles = to_relion_euler(table.rotations)
-    columns: dict[str, Column] = {"rlnImageName": image_names, **dict(zip(_ANGLES, angles.T, strict=True))}
-    if (table.half > 0).any():
-        columns["rlnRandomSubset"] = table.half
-    if table.ctf is not None:
-        columns |= {
-            "rlnDefocusU": table.ctf.defocus_u_a,
-            "rlnDefocusV": table.ctf.defocus_v_a,
-            "rlnDefocusAngle": np.degrees(table.ctf.defocus_angle_rad),
-            "rlnPhaseShift": np.degrees(table.ctf.phase_shift_rad),
-            "rlnCtfBfactor": table.ctf.bfactor_a2,
-            # RELION has one scale: the particle's and its CTF's multiply the same projection.
-            "rlnCtfScalefactor": table.ctf.scale * table.scale,
-        }
-    return columns
-
-
-def _microscope_columns(table: ParticleTable) -> dict[str, PerParticle]:
-    if table.ctf is None:
-        return {}
-    return {
-        "rlnVoltage": table.ctf.voltage_kv,
-        "rlnSphericalAberration": table.ctf.cs_mm,
-        "rlnAmplitudeContrast": table.ctf.amplitude_contrast,
-    }
-
-
-def _writing_notes(table: ParticleTable) -> tuple[str, ...]:
-    notes = []
-    n_dark = int((table.image_sign < 0).sum())
-    if n_dark:
-        notes.append(
-            f"{n_dark} of {len(table)} particles are dark on disk, which a STAR file cannot say: RELION expects bright "
-            "ones, so write the images again with inverted contrast, or read this file with --invert."
-        )
-    if table.ctf is None and (table.scale != 1.0).any():
-        notes.append("The particles' scales are left out: a STAR file without CTF columns has none.")
-    return tuple(notes)

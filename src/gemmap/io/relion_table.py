@@ -120,7 +120,9 @@ def _particle_table(tables: Mapping[str, StarTable], path: Path) -> StarTable:
 def parse_image_names(
     names: Sequence[str], source: Path
 ) -> tuple[tuple[str, ...], Int[np.ndarray, " n"], Int[np.ndarray, " n"]]:
-    """Split ``000123@stack.mrcs`` (1-based) into stacks, the stack of each image and its 0-based index.
+    """Split names into stacks, the stack of each image and its 0-based index.
+
+    Names are ``000123@stack.mrcs`` or ``000123@stack.mrc:mrcs``, numbers from 1.
 
     Raises
     ------
@@ -131,6 +133,7 @@ def parse_image_names(
     stack_of, index = np.empty(len(names), np.int64), np.empty(len(names), np.int64)
     for row, name in enumerate(names):
         number, at, stack = name.partition("@")
+        stack = stack.removesuffix(":mrcs")  # RELION's way of saying that a file of another name is a stack
         if not (at and stack and number.strip().isdecimal() and int(number) >= 1):
             raise FormatError(
                 f"{source}: image name of row {row + 1} is {name!r}; expected number@stack with numbers from 1, "

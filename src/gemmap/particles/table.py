@@ -79,6 +79,8 @@ class ParticleTable:
         (n,), index into ``micrographs``, or -1 where the file does not say.
     micrographs
         Names as in the file.
+    class_of
+        (n,), class of each particle, numbered as in the file; None where the file has none.
     map_pixel_size_a
         Å per voxel of maps made from these particles, where optics groups differ; None: that of all groups.
     """
@@ -96,6 +98,7 @@ class ParticleTable:
     image_sign: PerParticle
     micrograph_of: Int[np.ndarray, " n"] | None = None
     micrographs: tuple[str, ...] = ()
+    class_of: Int[np.ndarray, " n"] | None = None
     map_pixel_size_a: float | None = None
 
     def __post_init__(self) -> None:

@@ -18,7 +18,7 @@ from gemmap.io.gaussians import save_gaussians
 from gemmap.io.lock import FileLock
 from gemmap.io.mrc import write_map
 from gemmap.io.paths import names_from
-from gemmap.io.relion import write_star31
+from gemmap.io.relion_write import write_star31
 from gemmap.io.tensors import save_tensors
 from gemmap.particles.table import ParticleTable
 from gemmap.report.figures import FscCurve, write_fsc_figure, write_slices_figure
