@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gemmap.api.plan import ReconstructionPlan
 from gemmap.api.recording import Recorder
 from gemmap.api.result import ReconstructionResult
@@ -17,8 +19,10 @@ from gemmap.fit.aggregate import grid_size
 from gemmap.fit.half_maps import reconstruct_halves
 from gemmap.fit.keeper import Keeper
 from gemmap.fit.progress import Progress
+from gemmap.fit.records import Reconstruction
 from gemmap.io.checkpoint import Checkpoint, remove_checkpoint
 from gemmap.io.folders import require_space
+from gemmap.particles.table import ParticleTable
 from gemmap.report.record import InputFile, RunRecord, peak_memory_bytes
 from gemmap.report.run_folder import MAP_NAME, RunFolder
 from gemmap.report.summary import RunSummary, duration_text, summary_lines
@@ -106,6 +110,8 @@ def carry_out(
         for line in plan.lines():
             folder.log.write(line)
         result = _compute(plan, folder, progress, keeper)
+        if result.dead_images:
+            folder.replace_particles(result.table, getattr(plan.stack, "paths", None))
         for line in summary_lines(summarise(result)):
             folder.log.write(line)
         folder.write_record(_finished(record, result))
@@ -131,6 +137,7 @@ def summarise(result: ReconstructionResult) -> RunSummary:
         backprojection_masked=resolutions["backprojection_masked"],
         n_particles=len(result.table),
         n_excluded=result.n_excluded,
+        n_dead=len(result.dead_images),
         particles_per_second=result.reconstruction.images_per_second,
         wall_seconds=result.seconds["total"],
         peak_memory_bytes=peak_memory_bytes(),
@@ -173,17 +180,37 @@ def _compute(
         "tables and figures": time.perf_counter() - assessed,
     }
     seconds = {**reconstruction.seconds, **around, "total": sum(around.values())}
+    used, dead = _without_dead(plan, reconstruction)
     return ReconstructionResult(
         reconstruction=reconstruction,
         assessment=assessment,
         mask=mask,
-        table=plan.table,
-        split=plan.split,
-        n_excluded=plan.n_excluded,
+        table=used,
+        split=plan.split.of(used),
+        n_excluded=plan.n_excluded + len(dead),
+        dead_images=dead,
         seconds=seconds,
-        notes=plan.notes,
+        notes=(*plan.notes, *_dead_notes(dead, plan)),
         folder=None if folder is None else folder.path,
     )
+
+
+def _without_dead(plan: ReconstructionPlan, reconstruction: Reconstruction) -> tuple[ParticleTable, dict[int, str]]:
+    """Return the particles used, and number and image name of those left out."""
+    table, dead = plan.table, reconstruction.dead_rows
+    if len(dead) == 0:
+        return table, {}
+    names = {int(row) + 1: f"{table.index_in_stack[row] + 1:06d}@{table.stacks[table.stack_of[row]]}" for row in dead}
+    return table.select(np.delete(np.arange(len(table)), dead)), names
+
+
+def _dead_notes(dead: Mapping[int, str], plan: ReconstructionPlan) -> list[str]:
+    if not dead:
+        return []
+    return [
+        f"{len(dead):,} of {len(plan.table):,} images are dead (pixels that are not finite numbers, or all equal) and "
+        f"were left out; the first is {next(iter(dead.values()))}."
+    ]
 
 
 def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
@@ -196,6 +223,7 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
         "images_per_second": r.images_per_second,
         "n_particles": len(result.table),
         "n_excluded": result.n_excluded,
+        "dead_images": {str(number): name for number, name in result.dead_images.items()},
         "n_half1": result.split.n_half1,
         "n_half2": result.split.n_half2,
         "halves_from_file": result.split.from_file,
@@ -223,6 +251,7 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
         seconds=result.seconds,
         resolutions=result.resolutions,
         results=results,
+        notes=result.notes,
     )
 
 

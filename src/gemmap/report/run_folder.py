@@ -100,9 +100,12 @@ class RunFolder:
 
     def write_particles(self, table: ParticleTable, stacks: Sequence[Path] | None) -> None:
         """Write the particles with their half-sets, unless they are there; stack names lead to ``stacks``, if files."""
+        if not (self.path / "particles.star").exists():
+            self.replace_particles(table, stacks)
+
+    def replace_particles(self, table: ParticleTable, stacks: Sequence[Path] | None) -> None:
+        """Write the particles, also where others are."""
         path = self.path / "particles.star"
-        if path.exists():
-            return
         if stacks is not None:
             table = replace(table, stacks=tuple(names_from(path, table.stacks, stacks)))
         write_star31(path, table)
