@@ -3,15 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gemmap._types import Float, Int, PerParticle
-from gemmap.errors import FormatError, InputError
-
-#: NumPy refuses headers over 10 kB by default; files with many fields and long paths have larger ones.
-_LARGEST_HEADER_BYTES = 2**30
+from gemmap.errors import FormatError
+from gemmap.io.npy import load_npy
+from gemmap.io.opening import open_input
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,8 +24,17 @@ class CsFields:
         return name in self.columns
 
     def floats(self, name: str) -> Float[np.ndarray, "n ..."]:
-        """Return a field as float64."""
-        return np.asarray(self.columns[name], dtype=np.float64)
+        """Return a field as float64.
+
+        Raises
+        ------
+        FormatError
+            If it holds no numbers.
+        """
+        column = self.columns[name]
+        if column.dtype.kind not in "biuf":
+            raise FormatError(f"{self.source}: field {name} holds {column.dtype} values; expected numbers.")
+        return np.asarray(column, dtype=np.float64)
 
     def floats_or(self, name: str, default: float) -> PerParticle:
         """Return a field as float64, or the default where no file has it."""
@@ -58,25 +65,18 @@ def read_cs_fields(path: Path, passthrough: Sequence[Path] = ()) -> CsFields:
 
 
 def _load(path: Path) -> np.ndarray:
-    try:
-        with open(path, "rb") as handle:
-            if b"CSDAT" in handle.read(16):
-                raise FormatError(
-                    f"{path} is a compressed cryoSPARC file; save it as NumPy (cryosparc-tools: "
-                    "Dataset.load(file).save(new_file, format=1))."
-                )
-            handle.seek(0)
-            records: Any = np.lib.format.read_array(handle, allow_pickle=False, max_header_size=_LARGEST_HEADER_BYTES)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, EOFError) as error:
-        reason = "it holds Python objects" if "Object arrays" in str(error) else str(error).split("\n")[0].rstrip(".")
-        raise FormatError(f"{path} is not a cryoSPARC particle file ({reason}); expected a NumPy table.") from error
+    with open_input(path) as handle:
+        if b"CSDAT" in handle.read(16):
+            raise FormatError(
+                f"{path} is a compressed cryoSPARC file; save it as NumPy (cryosparc-tools: "
+                "Dataset.load(file).save(new_file, format=1))."
+            )
+    records = load_npy(path, "a cryoSPARC particle file")
     if records.dtype.names is None or records.ndim != 1:
         raise FormatError(f"{path} holds a plain array of shape {records.shape}; expected a cryoSPARC particle table.")
     if len(records) == 0:
         raise FormatError(f"{path} holds no particles.")
-    return np.asarray(records)
+    return records
 
 
 def _rows_by_uid(wanted: np.ndarray, uids: np.ndarray, path: Path, other: Path) -> Int[np.ndarray, " n"]:

@@ -12,6 +12,7 @@ from gemmap.io.cryodrgn import build_table, read_ctf, read_images, read_poses, r
 from gemmap.io.cs import read_cs
 from gemmap.io.image_list import FileKind, ImageList
 from gemmap.io.mrc import MrcStack, open_images, open_stack
+from gemmap.io.opening import open_input
 from gemmap.io.paths import project_folders
 from gemmap.io.relion import read_relion
 from gemmap.particles.table import ParticleTable
@@ -130,11 +131,8 @@ def file_kind(path: Path) -> FileKind:
     FormatError
         If it is none of the formats GEM reads.
     """
-    try:
-        with open(path, "rb") as handle:
-            head = handle.read(4096)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    with open_input(path) as handle:
+        head = handle.read(4096)
     if head.startswith(b"\x93NUMPY") or b"CSDAT" in head[:16]:
         return "cs"
     if head[208:211] == b"MAP":
