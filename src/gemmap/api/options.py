@@ -10,6 +10,7 @@ import yaml
 
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
+from gemmap.fit.memory import parse_memory
 from gemmap.fit.schedule import Loss, Schedule, Start
 
 Engine = Literal["aggregate", "images"]
@@ -19,7 +20,8 @@ IMAGES_OPTIONS = ("epochs", "batch_size", "loss", "start", "rate")
 CHOICES = {"engine": get_args(Engine), "loss": get_args(Loss), "start": get_args(Start), "shape": get_args(Shape)}
 #: Options that say how files are read; they have no meaning for particles given as arrays.
 READING_OPTIONS = (
-    "poses", "ctf", "ind", "passthrough", "no_ctf", "datadir", "strip_prefix", "first", "invert", "pixel_size_a",
+    "poses", "ctf", "ind", "passthrough", "no_ctf", "datadir", "strip_prefix", "allow_outside", "first", "invert",
+    "pixel_size_a",
 )  # fmt: skip
 
 
@@ -38,6 +40,7 @@ class ReconstructionOptions:
     no_ctf: bool = False
     datadir: Path | None = None
     strip_prefix: str | None = None
+    allow_outside: bool = False
     first: int | None = None
     invert: bool = False
     pixel_size_a: float | None = None
@@ -55,12 +58,14 @@ class ReconstructionOptions:
     seed: int = FitConfig.seed
     threads: int | None = None
     device: str = "auto"
+    memory: str | None = None
     save_aggregates: bool = False
     checkpoint_interval_s: float = 60.0
 
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; expected 0 or more.")
+        _ = self.memory_bytes
         if not 0.0 <= self.checkpoint_interval_s < math.inf:
             raise InputError(f"The checkpoint interval is {self.checkpoint_interval_s:g} s; expected 0 or more.")
         given = [f.name for f in fields(self) if f.name in READING_OPTIONS and getattr(self, f.name) != f.default]
@@ -80,6 +85,11 @@ class ReconstructionOptions:
             path = getattr(self, name)
             object.__setattr__(self, name, None if path is None else Path(path).absolute())
         object.__setattr__(self, "passthrough", tuple(Path(path).absolute() for path in self.passthrough))
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Most memory to use, None for all that is left."""
+        return None if self.memory is None else parse_memory(self.memory)
 
     def fit_config(self, device: str) -> FitConfig:
         """Return the options of the fit, on a device that exists."""

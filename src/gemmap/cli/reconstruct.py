@@ -68,6 +68,14 @@ def reconstruct(
     strip_prefix: Annotated[
         str | None, typer.Option(help="Text to remove from the front of stack names.", rich_help_panel=_READING)
     ] = None,
+    allow_outside: Annotated[
+        bool,
+        typer.Option(
+            "--allow-outside",
+            help="Read stacks that the file names outside its own folder, its project and the working folder.",
+            rich_help_panel=_READING,
+        ),
+    ] = False,
     first: Annotated[
         int | None,
         typer.Option(metavar="N", help="Use the first N particles only.", rich_help_panel=_READING),
@@ -152,6 +160,14 @@ def reconstruct(
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.", rich_help_panel=_RUN)
     ] = "auto",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="Most memory to use, such as 8GB; a run that needs more is refused before it starts.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     save_aggregates: Annotated[
         bool,
         typer.Option(
@@ -198,6 +214,7 @@ def reconstruct(
         "no_ctf": no_ctf,
         "datadir": datadir,
         "strip_prefix": strip_prefix,
+        "allow_outside": allow_outside,
         "first": first,
         "invert": invert,
         "pixel_size_a": pixel_size_a,
@@ -215,6 +232,7 @@ def reconstruct(
         "seed": seed,
         "threads": threads,
         "device": device,
+        "memory": memory,
         "save_aggregates": save_aggregates,
         "checkpoint_interval_s": checkpoint_interval_s,
     }

@@ -14,7 +14,7 @@ from gemmap.particles.dead_images import DeadImages, named
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 
-#: Images read at a time, in bytes; four such chunks are in memory.
+#: Images read at a time, in bytes, unless memory is short; four such chunks are in memory.
 CHUNK_BYTES = 2**25
 
 STAGE = "aggregate"
@@ -35,6 +35,7 @@ def aggregate_half(
     dead: DeadImages,
     progress: Progress,
     state: RunState,
+    chunk_bytes: int | None = None,
 ) -> Split:
     """Insert the particles ``rows`` of a half, or recall what an earlier process made of them.
 
@@ -54,7 +55,7 @@ def aggregate_half(
     place = np.full(len(table), -1)
     place[rows] = places(len(rows))
     # Chunks of an interrupted pass begin where those of a whole one do: results are the same to the bit.
-    chunk = images_per_chunk(stack.box_px, CHUNK_BYTES)
+    chunk = images_per_chunk(stack.box_px, chunk_bytes or CHUNK_BYTES)
     with stage(progress, f"reading and inserting particles of half {half}", len(rows) - done, "particles"):
         for part, images in read_ahead(stack, rows[done:], chunk, dead):
             for which, accumulator in enumerate(accumulators):

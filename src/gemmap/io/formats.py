@@ -13,6 +13,7 @@ from gemmap.io.cs import read_cs
 from gemmap.io.image_list import FileKind, ImageList
 from gemmap.io.mrc import MrcStack, open_images, open_stack
 from gemmap.io.opening import open_input
+from gemmap.io.outside import require_inside
 from gemmap.io.paths import project_folders
 from gemmap.io.relion import read_relion
 from gemmap.particles.table import ParticleTable
@@ -57,6 +58,7 @@ def read_particles(
     datadir: Path | None = None,
     strip_prefix: str | None = None,
     invert: bool = False,
+    allow_outside: bool = False,
 ) -> LoadedParticles:
     """Read particles and open their images.
 
@@ -84,6 +86,8 @@ def read_particles(
         Text to remove from the front of stack names.
     invert
         Multiply the pixels by -1: for dark particles whose file does not say so.
+    allow_outside
+        Read stacks wherever the file says they are (:func:`gemmap.io.outside.require_inside`).
 
     Raises
     ------
@@ -116,6 +120,8 @@ def read_particles(
         table = build_table(views.images, views.rotations, views.shift_fractions, views.ctf, stack.box_px, size)
 
     table = _with_box(_drop_unused(table), stack.box_px, path, pixel_size_a)
+    if not allow_outside:
+        require_inside(table.stacks, stack.paths, path, datadir=datadir, has_prefix=bool(strip_prefix))
     name = "cryoDRGN" if poses is not None else {"star": "RELION", "cs": "cryoSPARC"}[kind]
     notes = (*notes, *_loading_notes(table, stack, pixel_size_a))
     return LoadedParticles(table, stack, notes, name, n_in_file)

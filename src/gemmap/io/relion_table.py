@@ -137,8 +137,8 @@ def parse_image_names(
         number, at, stack = name.partition("@")
         if not (at and stack and number.strip().isdecimal() and len(number) <= _MOST_DIGITS and int(number) >= 1):
             raise FormatError(
-                f"{source}: image name of row {row + 1} is {name[:_SHOWN]!r}; expected number@stack with numbers from 1, "
-                "such as 000001@particles.mrcs."
+                f"{source}: image name of row {row + 1} is {name[:_SHOWN]!r}; expected number@stack with numbers "
+                "from 1, such as 000001@particles.mrcs."
             )
         stack_of[row] = stack_number.setdefault(stack, len(stack_number))
         index[row] = int(number) - 1
