@@ -2,6 +2,7 @@
 
 import shlex
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, replace
@@ -14,7 +15,7 @@ import numpy as np
 from gemmap.api.plan import ReconstructionPlan
 from gemmap.api.recording import Recorder
 from gemmap.api.result import ReconstructionResult
-from gemmap.errors import OutputError
+from gemmap.errors import GemError, OutputError
 from gemmap.fit.aggregate import grid_size
 from gemmap.fit.half_maps import reconstruct_halves
 from gemmap.fit.keeper import Keeper
@@ -121,6 +122,9 @@ def carry_out(
         _close(folder, record, "interrupted", message)
         raise RunInterrupted(message) from None
     except BaseException as error:
+        if not isinstance(error, GemError):
+            with suppress(OutputError):
+                folder.log.write(traceback.format_exc().rstrip())
         _close(folder, record, "failed", f"{type(error).__name__}: {error}")
         raise
     return result

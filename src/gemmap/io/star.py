@@ -11,13 +11,12 @@ import numpy as np
 from gemmap._types import Float, Int
 from gemmap.errors import FormatError, InputError
 from gemmap.io.atomic import atomic_path
-from gemmap.io.opening import is_file, open_input, read_text
+from gemmap.io.opening import is_file, read_bytes
 
 #: One column to write: text, or numbers.
 Column = Sequence[str] | np.ndarray
 #: No program writes more; the time to parse them grows with the square of their number.
 _MOST_BLOCKS, _MOST_COLUMNS = 10_000, 1_000
-_PIECE_BYTES = 2**20
 #: Characters of a wrong value in a message.
 _SHOWN = 80
 #: What ``backslashreplace`` writes for one character.
@@ -111,19 +110,20 @@ def read_star(path: Path) -> dict[str, StarTable]:
     path = Path(path)
     if not is_file(path):
         raise InputError(f"{path} is not a file; expected a STAR file.")
-    _require_few_blocks(path)
+    data = read_bytes(path).removeprefix(BOM_UTF8)
+    n_blocks = data.count(b"\ndata_") + data.count(b"\nsave_")
+    if n_blocks > _MOST_BLOCKS:
+        raise FormatError(f"{path} has {n_blocks} data blocks; expected a few tables, as RELION writes them.")
     try:
-        document, escaped = _parse(path)
+        document, escaped = _parse(data)
         tables: dict[str, StarTable] = {}
         for block in document:
             columns = _columns(block, path)
             name = block.name.strip()  # gemmi calls a block without a name " "
             if columns:
                 tables[name] = StarTable(name, columns, path, document, escaped)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RuntimeError) as error:  # UnicodeDecodeError is a ValueError
-        reason = _odd_row(path) or " ".join(str(error).removeprefix(str(path)).split()).lstrip(":").strip()
+    except (ValueError, RuntimeError) as error:
+        reason = _null_byte(data) or _odd_row(data) or " ".join(str(error).removeprefix("data:").split())
         raise FormatError(
             f"{path} is not a valid STAR file ({reason}); write it again with the program it came from."
         ) from error
@@ -134,38 +134,28 @@ def read_star(path: Path) -> dict[str, StarTable]:
     return tables
 
 
-def _require_few_blocks(path: Path) -> None:
-    n_blocks = 0
-    with open_input(path) as handle:
-        while piece := handle.read(_PIECE_BYTES):
-            n_blocks += piece.count(b"\ndata_") + piece.count(b"\nsave_")
-    if n_blocks > _MOST_BLOCKS:
-        raise FormatError(f"{path} has {n_blocks} data blocks; expected a few tables, as RELION writes them.")
+def _parse(data: bytes) -> tuple[Any, bool]:
+    """Parse a file; True if characters beyond ASCII, which gemmi refuses and paths may have, stand there as escapes.
 
-
-def _parse(path: Path) -> tuple[Any, bool]:
-    """Parse a file; True if characters beyond ASCII, which gemmi refuses and paths may have, stand there as escapes."""
+    Bytes that are not UTF-8 come back as they are when a name becomes a path.
+    """
     from gemmi import cif
 
-    try:
-        return cif.read_file(str(path)), False
-    except ValueError:
-        # Bytes that are not UTF-8 come back as they are when a name becomes a path.
-        text = read_text(path, "a STAR file", errors="surrogateescape")
-        if text.isascii() and not _has_mark(path):
-            raise
-        return cif.read_string(text.encode("ascii", "backslashreplace").decode("ascii")), True
+    if data.isascii():
+        return cif.read_string(data), False
+    return cif.read_string(data.decode("utf-8", "surrogateescape").encode("ascii", "backslashreplace")), True
 
 
-def _has_mark(path: Path) -> bool:
-    with open_input(path) as handle:
-        return handle.read(len(BOM_UTF8)) == BOM_UTF8
+def _null_byte(data: bytes) -> str:
+    place = data.find(b"\0")
+    line = data.count(b"\n", 0, max(place, 0)) + 1
+    return f"line {line} holds a null byte" if place >= 0 else ""
 
 
-def _odd_row(path: Path) -> str:
+def _odd_row(data: bytes) -> str:
     """Say which row of a loop first has more or fewer values than there are labels; empty if none has."""
     n_labels, in_labels = 0, False
-    for number, line in enumerate(read_text(path, "a STAR file", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
