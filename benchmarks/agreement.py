@@ -29,7 +29,7 @@ from gemmap.fit.progress import Silent
 from gemmap.fit.region import Region
 from gemmap.fit.schedule import Schedule
 from gemmap.io.formats import read_particles
-from gemmap.particles.batches import read_finite
+from gemmap.particles.batches import read_living
 from gemmap.physics.noise import noise_spectrum
 
 RUNS = {
@@ -83,7 +83,7 @@ def gradients(star: Path, count: int = 20000, seed: int = 0) -> list[str]:
     table, stack = (loaded := read_particles(star)).table, loaded.stack
     rows, box = np.arange(len(table)), stack.box_px
     radius_px = 0.25 * box
-    noise = noise_spectrum(read_finite(stack, rows[:500]), radius_px)[None]
+    noise = noise_spectrum(read_living(stack, rows[:500])[1], radius_px)[None]
     total = aggregate_half(table, stack, rows, 1.0 / noise, 1, Silent(), RunState(Forgetful(), Silent())).total()
     region = Region.build(box, radius_px, None)
     equations = NormalEquations.build(total, region.size, torch.device("cpu"))

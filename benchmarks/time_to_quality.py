@@ -38,7 +38,7 @@ from gemmap.fit.trials import mass_price
 from gemmap.fit.voxels import blur, fit_voxels
 from gemmap.io.formats import read_particles
 from gemmap.kernels import threads
-from gemmap.particles.batches import read_finite
+from gemmap.particles.batches import read_living
 from gemmap.physics.noise import noise_spectrum
 
 CPU = torch.device("cpu")
@@ -91,7 +91,7 @@ def curves(star: Path, epochs: int, steps: int) -> dict[str, list[tuple[float, f
     diameter = estimate_diameter_px(table, stack, rows)
     assert diameter is not None
     radius_px = 0.5 * diameter
-    noise = noise_spectrum(read_finite(stack, rows[:: max(1, len(rows) // NOISE_IMAGES)]), radius_px)[None]
+    noise = noise_spectrum(read_living(stack, rows[:: max(1, len(rows) // NOISE_IMAGES)])[1], radius_px)[None]
     split = aggregate_half(table, stack, rows, 1.0 / noise, 1, Silent(), RunState(Forgetful(), Silent()))
     total = split.total()
     clock.see(back_projection(total))

@@ -239,12 +239,14 @@ def test_an_input_is_never_overwritten(gemmap: Callable, particles: Path, tmp_pa
 
 
 def test_pixels_that_are_not_numbers(gemmap: Callable, particles: Path, tmp_path: Path) -> None:
+    """More of them than can be left out (test_dead_images)."""
     with open(tmp_path / "particles.mrcs", "r+b") as handle:
-        handle.seek(1024 + 4 * 40 * 40 * 57)
-        handle.write(np.array([np.nan], "<f4").tobytes())
+        for image in (57, 58, 99):
+            handle.seek(1024 + 4 * 40 * 40 * image)
+            handle.write(np.array([np.nan], "<f4").tobytes())
     outcome = gemmap("reconstruct", particles, "-o", tmp_path / "run")
     assert outcome.code == 2
-    assert "pixels that are not finite numbers (the first is particle 58)" in outcome.err
+    assert "are dead (pixels that are not finite numbers, or all equal; particle" in outcome.err
     assert_failed(tmp_path / "run", "not finite numbers")
 
 

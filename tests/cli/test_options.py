@@ -235,5 +235,20 @@ def test_stack_names_in_particles_star_lead_to_the_stacks(
     text = particles.read_text().replace("@particles.mrcs", "@other.mrcs")
     particles.write_text(text)
     reconstruct("--datadir", away)
-    again = read_particles(tmp_path / "run" / "particles.star")
+    again = read_particles(tmp_path / "run" / "particles.star", datadir=away)
     assert again.stack.paths == (away / "other.mrcs",)
+
+
+def test_stacks_outside_are_read_if_allowed(
+    gemmap: Callable, reconstruct: Callable, particles: Path, tmp_path: Path
+) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    inside = particles.rename(project / "particles.star")
+    inside.write_text(inside.read_text().replace("@particles.mrcs", "@../particles.mrcs"))
+    outcome = gemmap("reconstruct", inside, "-o", tmp_path / "no")
+    assert outcome.code == 2
+    assert "1 of 1 image stacks that" in outcome.err
+    assert "--allow-outside if you trust the file.\n" in outcome.err
+    assert not (tmp_path / "no").exists()
+    assert gemmap("reconstruct", inside, "-o", tmp_path / "yes", "--allow-outside").code == 0

@@ -5,6 +5,7 @@ import pytest
 from fit_cases import PIXEL_SIZE_A, Phantom, particles, phantom
 
 from gemmap.fit.diameter import LARGEST, SMALLEST, estimate_diameter_px
+from gemmap.particles.dead_images import DeadImages
 from gemmap.particles.stack import ArrayStack
 
 
@@ -18,7 +19,7 @@ def holding(density, share=0.995):
 
 def estimate(density, box, noise, n=600, seed=0):
     table, images = particles(density, n, box, noise=noise, seed=seed)
-    return estimate_diameter_px(table, ArrayStack(images), np.arange(n))
+    return estimate_diameter_px(table, ArrayStack(images), np.arange(n), DeadImages(n))
 
 
 @pytest.mark.parametrize(("box", "radius"), [(40, 9.0), (48, 16.0), (63, 16.0), (96, 34.0)])
@@ -42,7 +43,8 @@ def test_the_unit_of_the_images_does_not_matter():
     density = phantom(10, 100)
     table, images = particles(density, 300, 40, noise=3.0)
     found = [
-        estimate_diameter_px(table, ArrayStack(images * np.float32(grey)), np.arange(300)) for grey in (1e-4, 1, 1e4)
+        estimate_diameter_px(table, ArrayStack(images * np.float32(grey)), np.arange(300), DeadImages(300))
+        for grey in (1e-4, 1, 1e4)
     ]
     assert found[0] == found[1] == found[2]
 
@@ -62,7 +64,7 @@ def test_noise_alone_has_no_diameter():
     table, _ = particles(phantom(5, 5), 300, 40, noise=1.0)
     for seed in range(3):
         noise = np.random.default_rng(seed).normal(size=(300, 40, 40)).astype(np.float32)
-        assert estimate_diameter_px(table, ArrayStack(noise), np.arange(300)) is None
+        assert estimate_diameter_px(table, ArrayStack(noise), np.arange(300), DeadImages(300)) is None
 
 
 def test_only_the_given_particles_are_read():
@@ -70,7 +72,7 @@ def test_only_the_given_particles_are_read():
     spoilt = images.copy()
     spoilt[1::2] = np.nan
     rows = np.arange(0, 300, 2)
-    assert estimate_diameter_px(table, ArrayStack(spoilt), rows) == estimate_diameter_px(
-        table, ArrayStack(images), rows
+    assert estimate_diameter_px(table, ArrayStack(spoilt), rows, DeadImages(300)) == estimate_diameter_px(
+        table, ArrayStack(images), rows, DeadImages(300)
     )
     assert table.pixel_size_a == PIXEL_SIZE_A

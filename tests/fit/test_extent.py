@@ -8,6 +8,7 @@ from gemmap.fit.config import FitConfig
 from gemmap.fit.extent import UNKNOWN_END, UNKNOWN_RADIUS, find_extent
 from gemmap.fit.progress import Silent
 from gemmap.fit.region import EDGE_PX, Region
+from gemmap.particles.dead_images import DeadImages
 from gemmap.particles.stack import ArrayStack
 
 BOX, N = 32, 120
@@ -25,7 +26,7 @@ class Notes(Silent):
 def found(images=IMAGES, diameter_a=None):
     notes = Notes()
     config = FitConfig(particle_diameter_a=diameter_a)
-    return find_extent(TABLE, ArrayStack(images), np.arange(N), 1, config, notes), notes.texts
+    return find_extent(TABLE, ArrayStack(images), np.arange(N), 1, DeadImages(N), config, notes), notes.texts
 
 
 @pytest.mark.parametrize(("diameter_px", "radius_px"), [(20.0, 10.0), (31.0, 15.0), (99.0, 15.0)])

@@ -297,11 +297,27 @@ def test_odd_boxes(box):
     assert correlation(result.full.map, DENSITY.volume(box)) > 0.9
 
 
-def test_pixels_that_are_not_numbers_are_refused_with_the_particle():
+def test_dead_images_are_left_out_and_more_than_one_percent_are_refused():
+    """One that the noise sample and the diameter would look at, in each engine."""
     images = IMAGES.copy()
-    images[7, 3, 3] = np.nan
-    with pytest.raises(GemError, match=r"not (finite )?numbers"):
+    images[7, 3, 3], images[8] = np.nan, 2.0
+    for options in ({}, {"particle_diameter_a": None}, {"schedule": Schedule(epochs=1, batch_size=25)}):
+        result = run(images=images, **options)
+        assert result.dead_rows.tolist() == [7, 8]
+        assert result.full.n_particles == N - 2
+        assert correlation(result.full.map, TRUTH) > 0.9
+    images[9:11] = 0.0
+    with pytest.raises(GemError, match=r"4 of 300 images, as far as they were read, are dead"):
         run(images=images)
+
+
+def test_an_optics_group_of_dead_images_takes_the_noise_of_the_others():
+    images = IMAGES.copy()
+    images[:2] = 0.0
+    group = (np.arange(N) < 2).astype(int)
+    table = replace(TABLE, optics_group=group, optics=TABLE.optics * 2)
+    spectra = run(table, images).noise_spectra
+    assert all(np.isfinite(curve).all() for curve in spectra.values())
 
 
 def test_pure_noise_gives_maps_that_do_not_agree():

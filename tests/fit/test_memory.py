@@ -6,7 +6,8 @@ import pytest
 
 from gemmap.errors import InputError
 from gemmap.fit import memory
-from gemmap.fit.memory import MemoryPlan, available_memory_bytes, plan_memory, require_memory
+from gemmap.fit.memory import MemoryPlan, available_memory_bytes, parse_memory, plan_memory, require_memory
+from gemmap.fit.one_pass import CHUNK_BYTES
 
 
 def test_the_four_accumulators() -> None:
@@ -20,7 +21,7 @@ def test_the_four_accumulators() -> None:
 def test_more_particles_than_a_chunk_need_no_more_memory() -> None:
     few, many, more = (plan_memory(128, n).parts["images"] for n in (10, 10**5, 10**6))
     assert few == 8 * 10 * 4 * 128 * 128
-    assert few < many == more == 8 * 2**26
+    assert few < many == more == 8 * CHUNK_BYTES
 
 
 def test_batches_are_counted_for_the_engine_that_has_them() -> None:
@@ -68,3 +69,38 @@ def test_control_groups(
     monkeypatch.setattr(memory, "_OWN_GROUPS", tmp_path / "own")
     write_group(tmp_path / place, files)
     assert memory._group_rests() == left
+
+
+def test_a_limit_makes_chunks_smaller_before_it_refuses() -> None:
+    usual = plan_memory(64, 10**6)
+    enough = plan_memory(64, 10**6, limit_bytes=usual.total_bytes)
+    assert (enough.parts, enough.chunk_bytes) == (usual.parts, CHUNK_BYTES)
+    less = plan_memory(64, 10**6, limit_bytes=usual.total_bytes - 8 * 2**24)
+    assert less.total_bytes <= usual.total_bytes - 8 * 2**24
+    assert less.chunk_bytes == 2**24
+    require_memory(less)
+    least = plan_memory(64, 10**6, limit_bytes=10**6)
+    assert least.parts["images"] == 8 * 2**20
+    with pytest.raises(InputError, match=r"at least 0\.6 GB of memory and --memory allows 0\.0 GB; allow more or"):
+        require_memory(least)
+
+
+@pytest.mark.parametrize(
+    ("text", "n_bytes"),
+    [
+        ("8GB", 8 * 10**9),
+        ("8", 8 * 10**9),
+        (" 1.5 gb", 1500 * 10**6),
+        ("8GiB", 2**33),
+        ("500M", 5 * 10**8),
+        ("2T", 2 * 10**12),
+    ],
+)
+def test_amounts(text: str, n_bytes: int) -> None:
+    assert parse_memory(text) == n_bytes
+
+
+@pytest.mark.parametrize("text", ["", "much", "-8GB", "8 PB", "8iB", "1e3", "0GB", "nan"])
+def test_no_amounts(text: str) -> None:
+    with pytest.raises(InputError, match=r"^The memory is .*; expected .*8GB\.$"):
+        parse_memory(text)

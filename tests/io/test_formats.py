@@ -261,8 +261,8 @@ class TestFileKind:
         (tmp_path / "a.md").write_text("hello")
         with pytest.raises(FormatError, match=r"no particle file GEM knows; expected \.star"):
             file_kind(tmp_path / "a.md")
-        for path in (tmp_path / "none.star", tmp_path):
-            with pytest.raises(InputError, match="cannot be read"):
+        for path, message in ((tmp_path / "none.star", "cannot be read"), (tmp_path, "is a folder; expected a file")):
+            with pytest.raises(InputError, match=message):
                 file_kind(path)
 
 

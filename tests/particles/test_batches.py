@@ -5,14 +5,16 @@ import numpy as np
 import pytest
 
 from gemmap.errors import InputError
-from gemmap.particles.batches import images_per_chunk, read_ahead
+from gemmap.particles.batches import images_per_chunk, read_ahead, read_living
+from gemmap.particles.dead_images import DeadImages
 from gemmap.particles.stack import ArrayStack
 
 THREAD = "gemmap-read-ahead"
 
 
 def numbered(n: int) -> np.ndarray:
-    return np.arange(n, dtype=np.float32)[:, None, None] * np.ones((4, 4), np.float32)
+    """Images that tell which they are, and are not constant."""
+    return np.arange(n, dtype=np.float32)[:, None, None] + np.eye(4, dtype=np.float32)
 
 
 class SlowStack(ArrayStack):
@@ -100,7 +102,7 @@ def test_pixels_that_are_not_numbers(value: float) -> None:
     images = numbered(10)
     images[[4, 5, 9], 1, 2] = value
     rows = np.array([0, 1, 2, 3, 5, 4])
-    with pytest.raises(InputError, match=r"2 of 3 images read together .* \(the first is particle 6\)"):
+    with pytest.raises(InputError, match=r"2 of 3 images read together are dead .*all equal; particles 6, 5\)"):
         list(read_ahead(ArrayStack(images), rows, 3))
 
 
@@ -113,7 +115,34 @@ def test_infinities_that_cancel_are_seen() -> None:
 
 def test_a_sum_that_overflows_is_not_an_infinite_pixel() -> None:
     images = np.full((2, 4, 4), 3e38, np.float32)
+    images[:, 0] = 2e38
     assert len(list(read_ahead(ArrayStack(images), np.arange(2), 2))) == 1
+
+
+def test_dead_images_are_left_out_of_their_chunk_and_counted() -> None:
+    images = np.concatenate([numbered(400)] * 2)
+    images[[1, 4, 5]] = 0.0
+    images[700, 2, 1] = np.nan
+    dead = DeadImages(800)
+    chunks = read_ahead(ArrayStack(images), np.r_[0:6, 700:703], 2, dead)
+    assert [rows.tolist() for rows, _ in chunks] == [[0], [2, 3], [], [701], [702]]
+    assert dead.rows.tolist() == [1, 4, 5, 700]
+    rows, some = read_living(ArrayStack(images), np.array([5, 3]), dead)
+    assert rows.tolist() == [3]
+    np.testing.assert_array_equal(some, images[[3]])
+    assert len(dead) == 4
+
+
+def test_what_is_read_ahead_is_not_counted_before_it_is_taken() -> None:
+    """An interrupted pass keeps the count that belongs to its sums."""
+    images = numbered(1000)
+    images[[3, 5]] = 7.0
+    dead = DeadImages(1000)
+    chunks = read_ahead(ArrayStack(images), np.arange(1000), 1, dead)
+    for _ in range(5):
+        next(chunks)
+    assert dead.rows.tolist() == [3]
+    chunks.close()
 
 
 def test_chunk_of_nothing_is_refused() -> None:

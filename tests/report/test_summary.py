@@ -17,6 +17,7 @@ SUMMARY = RunSummary(
     backprojection_masked=Resolution(math.inf, 0.143, "half-map FSC", "soft mask", False, 0.0),
     n_particles=39988,
     n_excluded=12,
+    n_dead=0,
     particles_per_second=412.3,
     wall_seconds=83.2,
     peak_memory_bytes=3_200_000_000,
@@ -34,6 +35,11 @@ def test_lines() -> None:
         "Cost               412 particles/s, 1 min 23 s wall time, 3.2 GB peak memory",
         "Open the map       chimerax run1/run_class001.mrc",
     ]
+
+
+@pytest.mark.parametrize(("n", "text"), [(1, "12 excluded (1 dead image)"), (3, "12 excluded (3 dead images)")])
+def test_dead_images_are_named(n: int, text: str) -> None:
+    assert summary_lines(replace(SUMMARY, n_dead=n))[3].endswith(text)
 
 
 def test_the_command_survives_a_space_in_the_path_and_slow_runs_keep_a_digit() -> None:

@@ -11,6 +11,7 @@ import yaml
 from gemmap.api.reading import ReadingOptions, require_choices
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
+from gemmap.fit.memory import parse_memory
 from gemmap.fit.schedule import Loss, Schedule, Start
 
 Engine = Literal["aggregate", "images"]
@@ -41,6 +42,7 @@ class ReconstructionOptions(ReadingOptions):
     seed: int = FitConfig.seed
     threads: int | None = None
     device: str = "auto"
+    memory: str | None = None
     save_aggregates: bool = False
     checkpoint_interval_s: float = 60.0
 
@@ -48,6 +50,7 @@ class ReconstructionOptions(ReadingOptions):
         super().__post_init__()
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; expected 0 or more.")
+        _ = self.memory_bytes
         if not 0.0 <= self.checkpoint_interval_s < math.inf:
             raise InputError(f"The checkpoint interval is {self.checkpoint_interval_s:g} s; expected 0 or more.")
         require_choices(self, CHOICES)
@@ -58,6 +61,11 @@ class ReconstructionOptions(ReadingOptions):
                     f"{others[0].name} is an option of the images engine; add --engine images or leave it out."
                 )
         object.__setattr__(self, "mask", None if self.mask is None else Path(self.mask).absolute())
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Most memory to use, None for all that is left."""
+        return None if self.memory is None else parse_memory(self.memory)
 
     def fit_config(self, device: str) -> FitConfig:
         """Return the options of the fit, on a device that exists."""

@@ -2,7 +2,7 @@
 
 import re
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gemmap._types import Volume
@@ -92,11 +92,15 @@ class ReconstructionPlan:
             ("Device", f"{self.config.device}, {self.n_threads} thread{'s' if self.n_threads > 1 else ''}"),
             (
                 "Memory",
-                f"{memory_text(self.memory.total_bytes)} needed, {memory_text(self.memory.available_bytes)} available "
-                f"({parts})",
+                f"{memory_text(self.memory.total_bytes)} needed, {memory_text(self.memory.available_bytes)} available"
+                f"{self._limit} ({parts})",
             ),
         ]
         return [*label_lines(rows), *(f"Note: {note}" for note in self.notes)]
+
+    @property
+    def _limit(self) -> str:
+        return "" if self.memory.limit_bytes is None else f", {memory_text(self.memory.limit_bytes)} allowed"
 
 
 def plan_reconstruction(
@@ -124,11 +128,12 @@ def plan_reconstruction(
     table, split = assign_halves(table, options.seed)
     _require_enough(split, config)
     mask = None if options.mask is None else _read_mask(options.mask, stack.box_px, table.pixel_size_a)
-    memory = plan_memory(stack.box_px, len(table), 0 if config.schedule is None else config.schedule.batch_size)
+    batch_size = 0 if config.schedule is None else config.schedule.batch_size
+    memory = plan_memory(stack.box_px, len(table), batch_size, options.memory_bytes)
     require_memory(memory)
     return ReconstructionPlan(
         options=options,
-        config=config,
+        config=replace(config, chunk_bytes=memory.chunk_bytes),
         table=table,
         stack=stack,
         split=split,

@@ -31,6 +31,7 @@ class ReadingOptions:
     no_ctf: bool = False
     datadir: Path | None = None
     strip_prefix: str | None = None
+    allow_outside: bool = False
     first: int | None = None
     invert: bool = False
     pixel_size_a: float | None = None

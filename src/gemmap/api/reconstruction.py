@@ -31,6 +31,7 @@ def reconstruct(
     no_ctf: bool = False,
     datadir: Path | str | None = None,
     strip_prefix: str | None = None,
+    allow_outside: bool = False,
     first: int | None = None,
     invert: bool = False,
     pixel_size_a: float | None = None,
@@ -51,6 +52,7 @@ def reconstruct(
     seed: int = FitConfig.seed,
     threads: int | None = None,
     device: str = "auto",
+    memory: str | None = None,
     save_aggregates: bool = False,
     checkpoint_interval_s: float = 60.0,
 ) -> ReconstructionResult:
@@ -78,6 +80,8 @@ def reconstruct(
         The images carry no CTF.
     datadir, strip_prefix
         Folder that stack names are relative to, and text to remove from their front.
+    allow_outside
+        Read stacks that the file names outside its folder, its project, the working folder and ``datadir``.
     first
         Use the first so many particles only.
     invert
@@ -115,6 +119,8 @@ def reconstruct(
         Threads to use; None takes all cores of this process.
     device
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+    memory
+        Most memory to use, such as ``8GB``: images are read in smaller chunks, or the run is refused before it starts.
     save_aggregates
         Keep what the images of each half say, for adding more particles later.
     checkpoint_interval_s
@@ -143,6 +149,7 @@ def reconstruct(
         no_ctf=no_ctf,
         datadir=_path(datadir),
         strip_prefix=strip_prefix,
+        allow_outside=allow_outside,
         first=first,
         invert=invert,
         pixel_size_a=pixel_size_a,
@@ -163,6 +170,7 @@ def reconstruct(
         seed=seed,
         threads=threads,
         device=device,
+        memory=memory,
         save_aggregates=save_aggregates,
         checkpoint_interval_s=checkpoint_interval_s,
     )

@@ -28,7 +28,10 @@ class ReconstructionResult:
     table, split
         Particles as used, each in half 1 or 2, and how the halves were chosen.
     n_excluded
-        Particles of the file left out.
+        Particles of the file left out, those in ``dead_images`` among them.
+    dead_images
+        Names (``number@stack``) of the images left out because they hold pixels that are not finite numbers, or one
+        value everywhere, by the number of the particle, from 1, among those that were read.
     seconds
         Wall time by stage, and ``total``.
     notes
@@ -43,6 +46,7 @@ class ReconstructionResult:
     table: ParticleTable
     split: HalfSplit
     n_excluded: int
+    dead_images: Mapping[int, str]
     seconds: Mapping[str, float]
     notes: tuple[str, ...]
     folder: Path | None

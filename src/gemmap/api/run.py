@@ -2,6 +2,7 @@
 
 import shlex
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import asdict, replace
@@ -9,16 +10,20 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gemmap.api.plan import ReconstructionPlan
 from gemmap.api.recording import Recorder
 from gemmap.api.result import ReconstructionResult
-from gemmap.errors import OutputError
+from gemmap.errors import GemError, OutputError
 from gemmap.fit.aggregate import grid_size
 from gemmap.fit.half_maps import reconstruct_halves
 from gemmap.fit.keeper import Keeper
 from gemmap.fit.progress import Progress
+from gemmap.fit.records import Reconstruction
 from gemmap.io.checkpoint import Checkpoint, remove_checkpoint
 from gemmap.io.folders import require_space
+from gemmap.particles.table import ParticleTable
 from gemmap.report.record import InputFile, RunRecord, peak_memory_bytes
 from gemmap.report.run_folder import MAP_NAME, RunFolder
 from gemmap.report.summary import RunSummary, duration_text, summary_lines
@@ -106,6 +111,8 @@ def carry_out(
         for line in plan.lines():
             folder.log.write(line)
         result = _compute(plan, folder, progress, keeper)
+        if result.dead_images:
+            folder.replace_particles(result.table, getattr(plan.stack, "paths", None))
         for line in summary_lines(summarise(result)):
             folder.log.write(line)
         folder.write_record(_finished(record, result))
@@ -115,6 +122,9 @@ def carry_out(
         _close(folder, record, "interrupted", message)
         raise RunInterrupted(message) from None
     except BaseException as error:
+        if not isinstance(error, GemError):
+            with suppress(OutputError):
+                folder.log.write(traceback.format_exc().rstrip())
         _close(folder, record, "failed", f"{type(error).__name__}: {error}")
         raise
     return result
@@ -131,6 +141,7 @@ def summarise(result: ReconstructionResult) -> RunSummary:
         backprojection_masked=resolutions["backprojection_masked"],
         n_particles=len(result.table),
         n_excluded=result.n_excluded,
+        n_dead=len(result.dead_images),
         particles_per_second=result.reconstruction.images_per_second,
         wall_seconds=result.seconds["total"],
         peak_memory_bytes=peak_memory_bytes(),
@@ -173,17 +184,37 @@ def _compute(
         "tables and figures": time.perf_counter() - assessed,
     }
     seconds = {**reconstruction.seconds, **around, "total": sum(around.values())}
+    used, dead = _without_dead(plan, reconstruction)
     return ReconstructionResult(
         reconstruction=reconstruction,
         assessment=assessment,
         mask=mask,
-        table=plan.table,
-        split=plan.split,
-        n_excluded=plan.n_excluded,
+        table=used,
+        split=plan.split.of(used),
+        n_excluded=plan.n_excluded + len(dead),
+        dead_images=dead,
         seconds=seconds,
-        notes=plan.notes,
+        notes=(*plan.notes, *_dead_notes(dead, plan)),
         folder=None if folder is None else folder.path,
     )
+
+
+def _without_dead(plan: ReconstructionPlan, reconstruction: Reconstruction) -> tuple[ParticleTable, dict[int, str]]:
+    """Return the particles used, and number and image name of those left out."""
+    table, dead = plan.table, reconstruction.dead_rows
+    if len(dead) == 0:
+        return table, {}
+    names = {int(row) + 1: f"{table.index_in_stack[row] + 1:06d}@{table.stacks[table.stack_of[row]]}" for row in dead}
+    return table.select(np.delete(np.arange(len(table)), dead)), names
+
+
+def _dead_notes(dead: Mapping[int, str], plan: ReconstructionPlan) -> list[str]:
+    if not dead:
+        return []
+    return [
+        f"{len(dead):,} of {len(plan.table):,} images are dead (pixels that are not finite numbers, or all equal) and "
+        f"were left out; the first is {next(iter(dead.values()))}."
+    ]
 
 
 def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
@@ -196,6 +227,7 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
         "images_per_second": r.images_per_second,
         "n_particles": len(result.table),
         "n_excluded": result.n_excluded,
+        "dead_images": {str(number): name for number, name in result.dead_images.items()},
         "n_half1": result.split.n_half1,
         "n_half2": result.split.n_half2,
         "halves_from_file": result.split.from_file,
@@ -223,6 +255,7 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
         seconds=result.seconds,
         resolutions=result.resolutions,
         results=results,
+        notes=result.notes,
     )
 
 

@@ -13,8 +13,14 @@ import typer
 from gemmap.errors import GemError
 
 USER_ERROR, INTERRUPTED = 2, 130
-#: Refusals of the operating system that the user can do something about.
-_ENVIRONMENT = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOMEM}
+#: Refusals of the operating system that the user can do something about, and what.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOMEM)
+_NAMES = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ESTALE, errno.ENXIO)
+_ADVICE = {
+    **dict.fromkeys(_FULL, "free space or choose another folder"),
+    **dict.fromkeys(_NAMES, "check the path, and the disk that it is on"),
+    **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n)"),
+}
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -50,7 +56,7 @@ def _sentence(error: Exception) -> str | None:
     )
     if isinstance(error, MemoryError) or out_of_memory:
         return "Memory is exhausted; close other programs, use a larger machine or downsample the particles."
-    if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
+    if isinstance(error, OSError) and error.errno in _ADVICE:
         where = f"{error.filename}: " if error.filename else ""
-        return f"{where}{error.strerror}; free space or choose another folder."
+        return f"{where}{error.strerror}; {_ADVICE[error.errno]}."
     return None

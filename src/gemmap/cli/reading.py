@@ -40,6 +40,14 @@ Datadir: TypeAlias = Annotated[
 StripPrefix: TypeAlias = Annotated[
     str | None, typer.Option(help="Text to remove from the front of stack names.", rich_help_panel=PANEL)
 ]
+AllowOutside: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--allow-outside",
+        help="Read stacks that the file names outside its own folder, its project and the working folder.",
+        rich_help_panel=PANEL,
+    ),
+]
 First: TypeAlias = Annotated[
     int | None, typer.Option(metavar="N", help="Use the first N particles only.", rich_help_panel=PANEL)
 ]

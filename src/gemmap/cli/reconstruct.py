@@ -48,6 +48,7 @@ def reconstruct(
     no_ctf: reading.NoCtf = False,
     datadir: reading.Datadir = None,
     strip_prefix: reading.StripPrefix = None,
+    allow_outside: reading.AllowOutside = False,
     first: reading.First = None,
     invert: reading.Invert = False,
     pixel_size_a: reading.PixelSize = None,
@@ -122,6 +123,14 @@ def reconstruct(
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.", rich_help_panel=_RUN)
     ] = "auto",
+    memory: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="Most memory to use, such as 8GB; a run that needs more is refused before it starts.",
+            rich_help_panel=_RUN,
+        ),
+    ] = None,
     save_aggregates: Annotated[
         bool,
         typer.Option(
@@ -169,6 +178,7 @@ def reconstruct(
         "no_ctf": no_ctf,
         "datadir": datadir,
         "strip_prefix": strip_prefix,
+        "allow_outside": allow_outside,
         "first": first,
         "invert": invert,
         "pixel_size_a": pixel_size_a,
@@ -189,6 +199,7 @@ def reconstruct(
         "seed": seed,
         "threads": threads,
         "device": device,
+        "memory": memory,
         "save_aggregates": save_aggregates,
         "checkpoint_interval_s": checkpoint_interval_s,
     }

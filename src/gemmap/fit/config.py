@@ -29,6 +29,8 @@ class FitConfig:
         ``cpu``, ``cuda``, ``cuda:1``, ...: where maps and Gaussians are fitted.
     shape
         What of a Gaussian may change beside centre and mass.
+    chunk_bytes
+        Images read at a time; None for the usual amount.
     schedule
         Of the images engine; None fits with the aggregate engine.
     """
@@ -39,6 +41,7 @@ class FitConfig:
     seed: int = 0
     device: str = "cpu"
     shape: Shape = "free"
+    chunk_bytes: int | None = None
     schedule: Schedule | None = None
 
     def __post_init__(self) -> None:

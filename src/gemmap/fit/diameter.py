@@ -9,7 +9,8 @@ from gemmap._types import Curve, Float, Int, Volume
 from gemmap.fit.aggregate import Accumulator
 from gemmap.fit.backprojection import back_projection
 from gemmap.geometry.grids import radius_px
-from gemmap.particles.batches import read_finite
+from gemmap.particles.batches import read_living
+from gemmap.particles.dead_images import DeadImages
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import noise_spectrum
@@ -24,7 +25,9 @@ SMALLEST, LARGEST = 0.2, 0.94
 LEAST_CORRELATION = 0.15
 
 
-def estimate_diameter_px(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"]) -> float | None:
+def estimate_diameter_px(
+    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], dead: DeadImages
+) -> float | None:
     """Diameter in pixels of the sphere that holds the particle, from up to 2,000 of ``rows``; None if unknown.
 
     Two maps of 48 px are back-projected from odd and even particles; their local covariance, averaged over spheres
@@ -33,23 +36,28 @@ def estimate_diameter_px(table: ParticleTable, stack: ImageStack, rows: Int[np.n
     box = stack.box_px
     small = min(SMALL_BOX_PX, box)
     rows = rows[:PARTICLES]
-    maps = [_small_map(table, stack, rows[start::2], small) for start in (0, 1)]
-    radius = _agreement_radius(maps[0], maps[1])
+    odd, even = (_small_map(table, stack, rows[start::2], small, dead) for start in (0, 1))
+    radius = None if odd is None or even is None else _agreement_radius(odd, even)
     if radius is None:
         return None
     return float(np.clip(2.0 * MARGIN * radius * box / small, SMALLEST * box, LARGEST * box))
 
 
-def _small_map(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], small: int) -> Volume:
+def _small_map(
+    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], small: int, dead: DeadImages
+) -> Volume | None:
+    """Back-projection of the rows at low resolution; None if all of them are dead."""
     box = stack.box_px
     accumulator = Accumulator(small, table.pixel_size_a * box / small)
     for start in range(0, len(rows), CHUNK):
-        part = rows[start : start + CHUNK]
-        images = _fourier_crop(read_finite(stack, part), small)
-        if start == 0:
+        part, whole = read_living(stack, rows[start : start + CHUNK], dead)
+        if len(part) == 0:
+            continue
+        images = _fourier_crop(whole, small)
+        if accumulator.n_particles == 0:
             inverse_noise = 1.0 / noise_spectrum(images, 0.5 * LARGEST * small)[None]
         accumulator.add(images, table.select(part), inverse_noise, np.zeros(len(part), np.int64))
-    return back_projection(accumulator.finish())
+    return back_projection(accumulator.finish()) if accumulator.n_particles else None
 
 
 def _fourier_crop(images: Float[np.ndarray, "n d d"], small: int) -> Float[np.ndarray, "n s s"]:

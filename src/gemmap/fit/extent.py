@@ -9,6 +9,7 @@ from gemmap.fit.config import FitConfig
 from gemmap.fit.diameter import estimate_diameter_px
 from gemmap.fit.progress import Progress
 from gemmap.fit.region import EDGE_PX
+from gemmap.particles.dead_images import DeadImages
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 
@@ -30,13 +31,14 @@ def find_extent(
     stack: ImageStack,
     rows: Int[np.ndarray, " n"],
     half: int,
+    dead: DeadImages,
     config: FitConfig,
     progress: Progress,
 ) -> Extent:
     """Extent of the particle in the images of one half; a note says where it comes from."""
     if config.particle_diameter_a is not None:
         return Extent(min(0.5 * config.particle_diameter_a / table.pixel_size_a, 0.5 * stack.box_px - 1.0))
-    diameter = estimate_diameter_px(table, stack, rows)
+    diameter = estimate_diameter_px(table, stack, rows, dead)
     if diameter is None:
         radius, end = UNKNOWN_RADIUS * stack.box_px, UNKNOWN_END * stack.box_px
         progress.note(

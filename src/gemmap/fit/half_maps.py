@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gemmap._types import Curve, Float, Int, Volume
+from gemmap.errors import InputError
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.aggregate_tensors import aggregate_from_tensors, aggregate_to_tensors
 from gemmap.fit.choice import Choice, joint
@@ -14,7 +15,7 @@ from gemmap.fit.extent import Extent, find_extent
 from gemmap.fit.images import Particles
 from gemmap.fit.init import default_count
 from gemmap.fit.keeper import Forgetful, Keeper, RunState
-from gemmap.fit.one_pass import STAGE, aggregate_half, set_names
+from gemmap.fit.one_pass import STAGE, aggregate_half, recall_dead, set_names
 from gemmap.fit.pieces import (
     choice_from_piece,
     choice_to_piece,
@@ -29,7 +30,8 @@ from gemmap.fit.region import Region
 from gemmap.fit.residual import error_variance
 from gemmap.fit.single import fit
 from gemmap.fit.trials import choose
-from gemmap.particles.batches import read_finite
+from gemmap.particles.batches import read_living
+from gemmap.particles.dead_images import DeadImages, named
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import noise_spectrum
@@ -50,6 +52,7 @@ class _Run:
     progress: Progress
     mask: Volume | None
     state: RunState
+    dead: DeadImages
 
     def region(self, extent: Extent) -> Region:
         """Region to fit."""
@@ -86,14 +89,16 @@ def reconstruct_halves(
 
     ``table.half`` is 1 or 2 everywhere. The halves share the options and, if given, the mask; diameter, noise spectra,
     trial fits, stopping and seeds are each half's own. The last fit, of all particles, may use both halves' decisions.
-    What ``keeper`` kept of the same reconstruction is not computed again.
+    What ``keeper`` kept of the same reconstruction is not computed again. Particles whose images are dead
+    (:mod:`gemmap.particles.dead_images`) are left out everywhere.
     """
     state = RunState(keeper or Forgetful(), progress)
-    run = _Run(table, stack, config, progress, mask, state)
+    dead = recall_dead(len(table), state)
+    run = _Run(table, stack, config, progress, mask, state, dead)
     rows = {half: np.flatnonzero(table.half == half) for half in (1, 2)}
-    extent = {half: find_extent(table, stack, rows[half], half, config, progress) for half in (1, 2)}
+    extent = {half: find_extent(table, stack, rows[half], half, dead, config, progress) for half in (1, 2)}
     state.lap("particle diameter")
-    noise = {half: _noise(table, stack, rows[half], extent[half].radius_px) for half in (1, 2)}
+    noise = {half: _noise(table, stack, rows[half], extent[half].radius_px, dead) for half in (1, 2)}
     state.lap("noise spectra")
     halves = {half: _fit_half(run, half, rows[half], 1.0 / noise[half], extent[half]) for half in (1, 2)}
     largest = max(extent.values(), key=lambda e: e.radius_px)
@@ -105,6 +110,7 @@ def reconstruct_halves(
         pixel_size_a=table.pixel_size_a,
         particle_diameter_a=2.0 * largest.radius_px * table.pixel_size_a,
         noise_spectra=_named_spectra(table, noise),
+        dead_rows=dead.rows,
         seconds=state.seconds,
         images_per_second=len(table) / max(state.seconds[STAGE], 1e-9),
         details={
@@ -124,7 +130,9 @@ def _decide(
     if piece is not None:
         recalled = [state.recall(name) for name in part_names]
         return choice_from_piece(piece), [aggregate_from_tensors(*part) for part in recalled if part is not None]
-    split = aggregate_half(run.table, run.stack, rows, inverse_noise, half, run.progress, state)
+    split = aggregate_half(
+        run.table, run.stack, rows, inverse_noise, half, run.dead, run.progress, state, run.config.chunk_bytes
+    )
     seed = _seed(run.config.seed, half)
     choice = choose(split, run.region(extent), run.config, run.count(extent), seed, run.progress)
     parts = [split.total()] if half == 1 else [split.seen, split.all_held_out()]
@@ -150,7 +158,7 @@ def _fit_half(
     total = sum(parts[1:], parts[0])
     run.progress.aggregate(name, total)
     region, count, seed = run.region(extent), run.count(extent), _seed(run.config.seed, half)
-    particles = Particles(run.table, run.stack, rows, inverse_noise, run.table.optics_group)
+    particles = Particles(run.table, run.stack, run.dead.living(rows), inverse_noise, run.table.optics_group)
     result, gaussian_map = fit(
         total, particles, choice.settings, choice.error, region, run.config, count, seed, run.progress, state,
         f"fit {name}",
@@ -181,7 +189,7 @@ def _fit_all(
     settings, seed = joint(half1.choice, half2.choice), _seed(run.config.seed, 0)
     spectra = np.concatenate([noise[1], noise[2]])
     own = run.table.optics_group + len(noise[1]) * (run.table.half - 1)
-    particles = Particles(run.table, run.stack, np.arange(len(run.table)), 1.0 / spectra, own)
+    particles = Particles(run.table, run.stack, run.dead.living(np.arange(len(run.table))), 1.0 / spectra, own)
     region, count = run.region(extent), run.count(extent)
     result, _ = fit(total, particles, settings, error, region, run.config, count, seed, run.progress, state, "fit full")
     run.progress.result("full", result)
@@ -200,15 +208,27 @@ def _seed(seed: int, half: int) -> int:
 
 
 def _noise(
-    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], radius_px: float
+    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], radius_px: float, dead: DeadImages
 ) -> Float[np.ndarray, "g s"]:
-    """Noise power of every optics group from images of this half; a group without any takes the mean of the others."""
+    """Noise power of every optics group from images of this half; a group without any takes the mean of the others.
+
+    Raises
+    ------
+    InputError
+        If all the images looked at are dead.
+    """
     spectra: list[Curve | None] = []
     for group in range(len(table.optics)):
         of_group = rows[table.optics_group[rows] == group]
         sample = of_group[np.linspace(0, len(of_group) - 1, min(NOISE_IMAGES, len(of_group))).astype(np.int64)]
-        spectra.append(noise_spectrum(read_finite(stack, sample), radius_px) if len(sample) else None)
+        living, images = read_living(stack, sample, dead)
+        spectra.append(noise_spectrum(images, radius_px) if len(living) else None)
     present = [s for s in spectra if s is not None]
+    if not present:
+        raise InputError(
+            f"All images that the noise of a half-set would be measured on are dead ({named(dead.rows)}); remove these "
+            "particles or extract them again."
+        )
     fallback = np.mean(present, axis=0)
     return np.stack([fallback if s is None else s for s in spectra])
 

@@ -1,11 +1,13 @@
 """How much memory a reconstruction needs, worked out before it starts."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from gemmap.errors import InputError
 from gemmap.fit.aggregate import grid_size
+from gemmap.fit.one_pass import CHUNK_BYTES
 from gemmap.particles.batches import images_per_chunk
 
 #: Interleaved real part, imaginary part and weight, float32.
@@ -21,18 +23,32 @@ _FIT_BYTES = 96
 _BATCHES = 10
 #: Maps of the box's size kept to the end: three fits, each with its map and baselines, and the masks; float32.
 _MAPS_KEPT = 12
-#: Python, the numerical libraries and compiled kernels; measured, 0.46 GB.
-_PROGRAM_BYTES = 480 * 10**6
+#: Python, the numerical libraries and compiled kernels; measured, 0.46 to 0.49 GB.
+_PROGRAM_BYTES = 520 * 10**6
 
 _GROUP_ROOT, _OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
+#: Smaller chunks would be slower.
+_LEAST_CHUNK_BYTES = 2**20
+
+
 @dataclass(frozen=True)
 class MemoryPlan:
-    """Memory by purpose, in bytes, and what the machine has left for this process."""
+    """Memory by purpose, in bytes, and what the machine has left for this process.
+
+    Attributes
+    ----------
+    limit_bytes
+        Most that the user allows; None for all that is left.
+    chunk_bytes
+        Images read at a time: less than usual where the limit asks for it.
+    """
 
     parts: Mapping[str, int]
     available_bytes: int
+    limit_bytes: int | None = None
+    chunk_bytes: int = CHUNK_BYTES
 
     @property
     def total_bytes(self) -> int:
@@ -40,27 +56,62 @@ class MemoryPlan:
         return sum(self.parts.values())
 
 
-def plan_memory(box_px: int, n_particles: int, batch_size: int = 0) -> MemoryPlan:
+def plan_memory(box_px: int, n_particles: int, batch_size: int = 0, limit_bytes: int | None = None) -> MemoryPlan:
     """Return what a reconstruction of particles of this box needs at its peak.
 
     Particles are read in chunks, so their number matters only where all of them are less than a chunk. ``batch_size``
-    is that of the images engine.
+    is that of the images engine. With a limit, chunks are as small as it takes, if that is enough.
     """
+    usual = _parts(box_px, n_particles, batch_size, CHUNK_BYTES)
+    chunk_bytes = CHUNK_BYTES
+    if limit_bytes is not None and sum(usual.values()) > limit_bytes:
+        rest = limit_bytes - (sum(usual.values()) - usual["images"])
+        chunk_bytes = max(_LEAST_CHUNK_BYTES, min(CHUNK_BYTES, rest // _CHUNKS))
+    parts = _parts(box_px, n_particles, batch_size, chunk_bytes)
+    return MemoryPlan(parts, available_memory_bytes(), limit_bytes, chunk_bytes)
+
+
+def _parts(box_px: int, n_particles: int, batch_size: int, chunk_bytes: int) -> dict[str, int]:
+    """Bytes by purpose."""
     m = grid_size(box_px)
     points = m * m * (m // 2 + 1)
     parts = {
         "aggregates": _ACCUMULATORS * _ACCUMULATOR_BYTES * points,
-        "images": _CHUNKS * min(images_per_chunk(box_px), n_particles) * 4 * box_px**2,
+        "images": _CHUNKS * min(images_per_chunk(box_px, chunk_bytes), n_particles) * 4 * box_px**2,
         "fit": _FIT_BYTES * points,
         "maps": _MAPS_KEPT * 4 * box_px**3,
         "batches": _BATCHES * min(batch_size, n_particles) * 4 * box_px**2,
         "program": _PROGRAM_BYTES,
     }
-    return MemoryPlan({name: size for name, size in parts.items() if size}, available_memory_bytes())
+    return {name: size for name, size in parts.items() if size}
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes of an amount such as ``8GB``, ``8 GiB`` or ``500MB``; a bare number is in GB.
+
+    Raises
+    ------
+    InputError
+        If it is something else, or nothing.
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(i?))?B?\s*", text, re.IGNORECASE)
+    if match is None:
+        raise InputError(f"The memory is {text!r}; expected an amount such as 8GB.")
+    number, unit, binary = match.groups()
+    power = " KMGT".index(unit.upper()) if unit else 3
+    n_bytes = int(float(number) * (1024 if binary else 1000) ** power)
+    if n_bytes == 0:
+        raise InputError(f"The memory is {text!r}; expected more than nothing, such as 8GB.")
+    return n_bytes
 
 
 def require_memory(plan: MemoryPlan) -> None:
-    """Raise InputError if the plan needs more than the machine has left."""
+    """Raise InputError if the plan needs more than the user allows, or than the machine has left."""
+    if plan.limit_bytes is not None and plan.total_bytes > plan.limit_bytes:
+        raise InputError(
+            f"This box needs at least {plan.total_bytes / 1e9:.1f} GB of memory and --memory allows "
+            f"{plan.limit_bytes / 1e9:.1f} GB; allow more or downsample the particles."
+        )
     if plan.total_bytes > plan.available_bytes:
         raise InputError(
             f"This box needs about {plan.total_bytes / 1e9:.1f} GB of memory and {plan.available_bytes / 1e9:.1f} GB "

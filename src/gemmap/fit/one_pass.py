@@ -5,18 +5,20 @@ import numpy as np
 from gemmap._types import Float, Int
 from gemmap.fit.aggregate import Accumulator
 from gemmap.fit.aggregate_tensors import aggregate_from_tensors, aggregate_to_tensors
-from gemmap.fit.keeper import RunState
-from gemmap.fit.pieces import accumulator_from_piece, accumulator_to_piece
+from gemmap.fit.keeper import Piece, RunState
+from gemmap.fit.pieces import accumulator_from_piece, accumulator_to_piece, dead_from_piece, dead_to_piece
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.split import N_SETS, Split, places
 from gemmap.particles.batches import images_per_chunk, read_ahead
+from gemmap.particles.dead_images import DeadImages, named
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 
-#: Images read at a time, in bytes; four such chunks are in memory.
+#: Images read at a time, in bytes, unless memory is short; four such chunks are in memory.
 CHUNK_BYTES = 2**25
 
 STAGE = "aggregate"
+_DEAD = "dead_images"
 
 
 def set_names(half: int) -> list[str]:
@@ -30,10 +32,15 @@ def aggregate_half(
     rows: Int[np.ndarray, " n"],
     inverse_noise: Float[np.ndarray, "g s"],
     half: int,
+    dead: DeadImages,
     progress: Progress,
     state: RunState,
+    chunk_bytes: int | None = None,
 ) -> Split:
-    """Insert the particles ``rows`` of a half, or recall what an earlier process made of them."""
+    """Insert the particles ``rows`` of a half, or recall what an earlier process made of them.
+
+    ``dead`` counts those whose images show nothing; they are kept with the sums that they are left out of.
+    """
     recalled = [state.recall(name) for name in set_names(half)]
     if all(piece is not None for piece in recalled):
         return Split.of([aggregate_from_tensors(*piece) for piece in recalled if piece is not None])
@@ -48,20 +55,43 @@ def aggregate_half(
     place = np.full(len(table), -1)
     place[rows] = places(len(rows))
     # Chunks of an interrupted pass begin where those of a whole one do: results are the same to the bit.
-    chunk = images_per_chunk(stack.box_px, CHUNK_BYTES)
+    chunk = images_per_chunk(stack.box_px, chunk_bytes or CHUNK_BYTES)
     with stage(progress, f"reading and inserting particles of half {half}", len(rows) - done, "particles"):
-        for part, images in read_ahead(stack, rows[done:], chunk):
+        for part, images in read_ahead(stack, rows[done:], chunk, dead):
             for which, accumulator in enumerate(accumulators):
                 mine = place[part] == which
                 chosen = part[mine]
                 accumulator.add(images[mine], table.select(chosen), inverse_noise, table.optics_group[chosen])
-            done += len(part)
-            progress.advance(len(part))
+            read = min(chunk, len(rows) - done)
+            done += read
+            progress.advance(read)
             if done < len(rows) and state.due():
-                state.hold(**{n: accumulator_to_piece(a, done) for n, a in zip(names, accumulators, strict=True)})
+                state.hold(
+                    **_dead_piece(dead),
+                    **{n: accumulator_to_piece(a, done) for n, a in zip(names, accumulators, strict=True)},
+                )
                 state.save(STAGE)
     state.drop(*names)
     split = Split.of([accumulator.finish() for accumulator in accumulators])
-    state.hold(**{n: aggregate_to_tensors(a) for n, a in zip(set_names(half), split.sets(), strict=True)})
+    state.hold(
+        **_dead_piece(dead), **{n: aggregate_to_tensors(a) for n, a in zip(set_names(half), split.sets(), strict=True)}
+    )
     state.save(STAGE)
+    _say(dead, rows, half, progress)
     return split
+
+
+def recall_dead(n_particles: int, state: RunState) -> DeadImages:
+    """Return the dead images that an earlier process found, to which others may be added."""
+    piece = state.recall(_DEAD)
+    return DeadImages(n_particles, () if piece is None else dead_from_piece(piece))
+
+
+def _dead_piece(dead: DeadImages) -> dict[str, Piece]:
+    return {_DEAD: dead_to_piece(dead)} if len(dead) else {}
+
+
+def _say(dead: DeadImages, rows: Int[np.ndarray, " n"], half: int, progress: Progress) -> None:
+    out = np.intersect1d(rows, dead.rows)
+    if len(out):
+        progress.note(f"half {half}: {len(out):,} of {len(rows):,} images are dead and left out ({named(out)})")

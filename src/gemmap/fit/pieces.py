@@ -17,6 +17,7 @@ from gemmap.fit.records import FitResult, StepRecord
 from gemmap.fit.training import MeanLoss, State
 from gemmap.fit.voxels import VoxelSettings
 from gemmap.gaussians.model import Gaussians
+from gemmap.particles.dead_images import DeadImages
 
 
 def accumulator_to_piece(accumulator: Accumulator, done: int) -> Piece:
@@ -30,6 +31,16 @@ def accumulator_from_piece(piece: Piece, into: Accumulator) -> int:
     into.sums[...] = tensors["sums"].numpy()
     into.n_particles = int(values["n_particles"])
     return int(values["done"])
+
+
+def dead_to_piece(dead: DeadImages) -> Piece:
+    """Return the rows of dead images."""
+    return {"rows": torch.from_numpy(dead.rows)}, {}
+
+
+def dead_from_piece(piece: Piece) -> list[int]:
+    """Return the rows that `dead_to_piece` took."""
+    return [int(row) for row in piece[0]["rows"]]
 
 
 def choice_to_piece(choice: Choice) -> Piece:

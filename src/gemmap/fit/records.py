@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gemmap._types import Curve, Volume
+import numpy as np
+
+from gemmap._types import Curve, Int, Volume
 from gemmap.gaussians.model import Gaussians
 
 
@@ -33,7 +35,7 @@ class FitResult:
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """Everything a run computed, before validation."""
+    """Everything a run computed, before validation; ``dead_rows`` of the table were left out for their images."""
 
     half1: FitResult
     half2: FitResult
@@ -44,3 +46,4 @@ class Reconstruction:
     seconds: Mapping[str, float]
     images_per_second: float
     details: Mapping[str, float] = field(default_factory=dict)
+    dead_rows: Int[np.ndarray, " k"] = field(default_factory=lambda: np.zeros(0, np.int64))

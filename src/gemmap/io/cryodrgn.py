@@ -21,6 +21,8 @@ from gemmap.io.cs import cs_images
 from gemmap.io.cs_fields import read_cs_fields
 from gemmap.io.image_list import FileKind, ImageList
 from gemmap.io.mrc_header import read_header
+from gemmap.io.npy import load_npz
+from gemmap.io.opening import read_text
 from gemmap.io.paths import resolve_stacks
 from gemmap.io.pickles import load_arrays
 from gemmap.io.relion_table import read_relion_images
@@ -64,12 +66,7 @@ def read_images(
 
 
 def _listed_stacks(path: Path) -> tuple[str, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError:
-        raise FormatError(f"{path} is not a text file; expected one MRC stack per line.") from None
+    lines = read_text(path, "one MRC stack per line").splitlines()
     names = tuple(line.strip() for line in lines if line.strip())
     if not names:
         raise FormatError(f"{path} lists no stacks; expected one MRC stack per line.")
@@ -146,17 +143,8 @@ def _arrays(path: Path, names: tuple[str, ...]) -> tuple[np.ndarray, ...]:
     """Arrays of a pickle in order, or those of an ``.npz`` by name (the first is required)."""
     if Path(path).suffix != ".npz":
         return load_arrays(path)
-    try:
-        with open(path, "rb") as handle, np.load(handle, allow_pickle=False) as archive:
-            if names[0] not in archive:
-                raise FormatError(f"{path} has no array {names[0]!r}; it has {', '.join(archive)}.")
-            return tuple(archive[name] for name in names if name in archive)
-    except FormatError:
-        raise
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except Exception as error:  # zip and array decoding fail with many exceptions
-        raise FormatError(f"{path} is not a readable .npz file ({error}).") from error
+    arrays = load_npz(path, names)
+    return tuple(arrays[name] for name in names if name in arrays)
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,17 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gemmap._types import Float, Int, PerParticle
-from gemmap.errors import FormatError, InputError
+from gemmap.errors import FormatError
 from gemmap.io.cs_group import read_group
 from gemmap.io.csdat import MAGIC, DamagedDataset, read_csdat
-
-#: NumPy refuses headers over 10 kB by default; files with many fields and long paths have larger ones.
-_LARGEST_HEADER_BYTES = 2**30
+from gemmap.io.npy import load_npy
+from gemmap.io.opening import open_input, read_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,8 +27,17 @@ class CsFields:
         return name in self.columns
 
     def floats(self, name: str) -> Float[np.ndarray, "n ..."]:
-        """Return a field as float64."""
-        return np.asarray(self.columns[name], dtype=np.float64)
+        """Return a field as float64.
+
+        Raises
+        ------
+        FormatError
+            If it holds no numbers.
+        """
+        column = self.columns[name]
+        if column.dtype.kind not in "biuf":
+            raise FormatError(f"{self.source}: field {name} holds {column.dtype} values; expected numbers.")
+        return np.asarray(column, dtype=np.float64)
 
     def ints(self, name: str) -> Int[np.ndarray, " n"]:
         """Return a field of whole numbers as int64.
@@ -98,31 +105,25 @@ def _joined(path: Path, columns: dict[str, np.ndarray], n: int, others: Sequence
 
 
 def _load(path: Path) -> np.ndarray:
-    try:
-        with open(path, "rb") as handle:
-            head = handle.read(16)
-            handle.seek(0)
-            if head.startswith(MAGIC):
-                records: Any = read_csdat(handle.read())
-            elif b"CSDAT" in head:
-                raise FormatError(
-                    f"{path} is a compressed cryoSPARC file of another version; save it as NumPy (cryosparc-tools: "
-                    "Dataset.load(file).save(new_file, format=1))."
-                )
-            else:
-                records = np.lib.format.read_array(handle, allow_pickle=False, max_header_size=_LARGEST_HEADER_BYTES)
-    except DamagedDataset as error:
-        raise FormatError(f"{path} is a compressed cryoSPARC file, but {error}; export it again.") from error
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, EOFError) as error:
-        reason = "it holds Python objects" if "Object arrays" in str(error) else str(error).split("\n")[0].rstrip(".")
-        raise FormatError(f"{path} is not a cryoSPARC particle file ({reason}); expected a NumPy table.") from error
+    with open_input(path) as handle:
+        head = handle.read(16)
+    if head.startswith(MAGIC):
+        try:
+            records: np.ndarray = read_csdat(read_bytes(path))
+        except DamagedDataset as error:
+            raise FormatError(f"{path} is a compressed cryoSPARC file, but {error}; export it again.") from error
+    elif b"CSDAT" in head:
+        raise FormatError(
+            f"{path} is a compressed cryoSPARC file of another version; save it as NumPy (cryosparc-tools: "
+            "Dataset.load(file).save(new_file, format=1))."
+        )
+    else:
+        records = load_npy(path, "a cryoSPARC particle file")
     if records.dtype.names is None or records.ndim != 1:
         raise FormatError(f"{path} holds a plain array of shape {records.shape}; expected a cryoSPARC particle table.")
     if len(records) == 0:
         raise FormatError(f"{path} holds no particles.")
-    return np.asarray(records)
+    return records
 
 
 def _rows_by_uid(wanted: np.ndarray, uids: np.ndarray, path: Path, other: Path) -> Int[np.ndarray, " n"]:

@@ -13,6 +13,8 @@ from gemmap.io.cryodrgn import build_table, read_images, read_rows, read_views
 from gemmap.io.cs import read_cs
 from gemmap.io.image_list import FileKind
 from gemmap.io.mrc import MrcStack, open_images, open_stack
+from gemmap.io.opening import open_input
+from gemmap.io.outside import require_inside
 from gemmap.io.paths import project_folders
 from gemmap.io.relion import read_relion
 from gemmap.particles.table import ParticleTable
@@ -68,6 +70,7 @@ def read_particles(
     class_number: int | None = None,
     bfactor_sign: BFactorSign = "file",
     cs_aberrations: CsAberrations = "refuse",
+    allow_outside: bool = False,
 ) -> LoadedParticles:
     """Read particles and open their images.
 
@@ -102,6 +105,8 @@ def read_particles(
     cs_aberrations
         What to do about aberrations in cryoSPARC's fields (``io.cs_aberrations``): ``refuse`` them, ``model`` or
         ``ignore`` them.
+    allow_outside
+        Read stacks wherever the file says they are (:func:`gemmap.io.outside.require_inside`).
 
     Raises
     ------
@@ -140,6 +145,8 @@ def read_particles(
         table = build_table(views.images, views.rotations, views.shift_fractions, views.ctf, stack.box_px, size)
 
     table = _with_box(drop_unused(table), stack.box_px, path, pixel_size_a)
+    if not allow_outside:
+        require_inside(table.stacks, stack.paths, path, datadir=datadir, has_prefix=bool(strip_prefix))
     name = "cryoDRGN" if poses is not None else {"star": "RELION", "cs": "cryoSPARC"}[kind]
     notes = (*notes, *_loading_notes(table, stack, pixel_size_a), *bfactor_notes(table))
     return LoadedParticles(table, stack, notes, name, n_in_file)
@@ -203,11 +210,8 @@ def file_kind(path: Path) -> FileKind:
     FormatError
         If it is none of the formats GEM reads.
     """
-    try:
-        with open(path, "rb") as handle:
-            head = handle.read(4096)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    with open_input(path) as handle:
+        head = handle.read(4096)
     if head.startswith(b"\x93NUMPY") or b"CSDAT" in head[:16]:
         return "cs"
     if head[208:211] == b"MAP":

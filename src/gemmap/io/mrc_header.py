@@ -5,6 +5,7 @@ the pixels is required here; sizes and lengths are checked against the file.
 Source: Cheng et al. 2015, J. Struct. Biol. 192, 146; RELION ``src/rwMRC.h``.
 """
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from mrcfile.dtypes import HEADER_DTYPE
 
 from gemmap.errors import FormatError, InputError
+from gemmap.io.opening import file_bytes, open_input
 
 HEADER_BYTES = 1024
 #: Modes that hold one real number per pixel. Mode 0 is signed, as the standard says.
@@ -65,10 +67,8 @@ def read_header(path: Path) -> MrcHeader:
         If it is no MRC file, holds complex or packed pixels, or is shorter than its header says.
     """
     try:
-        with open(path, "rb") as handle:
-            raw = handle.read(HEADER_BYTES)
-            handle.seek(0, 2)
-            file_bytes = handle.tell()
+        with open_input(path) as handle:
+            raw, n_bytes = handle.read(HEADER_BYTES), file_bytes(handle)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     if len(raw) < HEADER_BYTES:
@@ -88,11 +88,11 @@ def read_header(path: Path) -> MrcHeader:
         pixel_size_a=_pixel_size(record),
         axes=_axes(record, path),
     )
-    expected = header.offset + int(np.prod(header.shape, dtype=np.int64)) * header.dtype.itemsize
-    if file_bytes < expected:
+    expected = header.offset + math.prod(header.shape) * header.dtype.itemsize
+    if n_bytes < expected:
         nz, ny, nx = header.shape
         raise FormatError(
-            f"{path} is truncated: it holds {file_bytes} bytes; expected {expected} by its header "
+            f"{path} is truncated: it holds {n_bytes} bytes; expected {expected} by its header "
             f"({nz} x {ny} x {nx} pixels, mode {mode}): copy or write it again."
         )
     return header

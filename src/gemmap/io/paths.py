@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gemmap.errors import InputError
+from gemmap.io.opening import is_file
 
 
 def project_folders(metadata: Path) -> tuple[Path, ...]:
@@ -50,7 +51,7 @@ def resolve_stacks(
     missing: list[str] = []
     for written in names:
         name = written.removeprefix(strip_prefix).lstrip("/") if strip_prefix else written
-        hit = next((folder for folder in search if (folder / name).is_file()), None)
+        hit = next((folder for folder in search if is_file(folder / name)), None)
         if hit is None:
             missing.append(name)
             continue
@@ -78,7 +79,7 @@ def names_from(metadata: Path, names: Sequence[str], stacks: Sequence[Path]) -> 
     folders = project_folders(metadata)
     kept = []
     for name, stack in zip(names, stacks, strict=True):
-        hit = next((folder / name for folder in folders if (folder / name).is_file()), None)
+        hit = next((folder / name for folder in folders if is_file(folder / name)), None)
         kept.append(name if hit is not None and hit.samefile(stack) else str(stack.absolute()))
     return kept
 

@@ -10,6 +10,10 @@ from gemmap.errors import FormatError
 from gemmap.io.image_list import ImageList
 from gemmap.io.star import StarTable, read_star
 
+#: An image number of more would not be one, and not fit int64.
+_MOST_DIGITS = 18
+#: Characters of a wrong name in a message.
+_SHOWN = 80
 _PARTICLE_TABLES = ("particles", "images", "")
 
 
@@ -134,10 +138,10 @@ def parse_image_names(
     for row, name in enumerate(names):
         number, at, stack = name.partition("@")
         stack = stack.removesuffix(":mrcs")  # RELION's way of saying that a file of another name is a stack
-        if not (at and stack and number.strip().isdecimal() and int(number) >= 1):
+        if not (at and stack and number.strip().isdecimal() and len(number) <= _MOST_DIGITS and int(number) >= 1):
             raise FormatError(
-                f"{source}: image name of row {row + 1} is {name!r}; expected number@stack with numbers from 1, "
-                "such as 000001@particles.mrcs."
+                f"{source}: image name of row {row + 1} is {name[:_SHOWN]!r}; expected number@stack with numbers "
+                "from 1, such as 000001@particles.mrcs."
             )
         stack_of[row] = stack_number.setdefault(stack, len(stack_number))
         index[row] = int(number) - 1

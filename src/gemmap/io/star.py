@@ -1,18 +1,24 @@
 """STAR files as tables of columns; what the columns mean is known in ``io.relion`` only."""
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 
 from gemmap._types import Float, Int
 from gemmap.errors import FormatError, InputError
 from gemmap.io.atomic import atomic_path
+from gemmap.io.opening import is_file, read_bytes
 
 #: One column to write: text, or numbers.
 Column = Sequence[str] | np.ndarray
+#: No program writes more; the time to parse them grows with the square of their number.
+_MOST_BLOCKS, _MOST_COLUMNS = 10_000, 1_000
+#: Characters of a wrong value in a message.
+_SHOWN = 80
 #: What ``backslashreplace`` writes for one character.
 _ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|u[0-9a-f]{4}|U[0-9a-f]{8})")
 
@@ -62,7 +68,7 @@ class StarTable:
         except ValueError:
             row = next(i for i, value in enumerate(values) if not _is_number(value))
             raise FormatError(
-                f"{self.source}: {label} of row {row + 1} is {values[row]!r}; expected a number."
+                f"{self.source}: {label} of row {row + 1} is {values[row][:_SHOWN]!r}; expected a number."
             ) from None
 
     def ints(self, label: str) -> Int[np.ndarray, " n"]:
@@ -102,20 +108,22 @@ def read_star(path: Path) -> dict[str, StarTable]:
         If it is not a STAR file: the sentence says in which line.
     """
     path = Path(path)
-    if not path.is_file():
+    if not is_file(path):
         raise InputError(f"{path} is not a file; expected a STAR file.")
+    data = read_bytes(path).removeprefix(BOM_UTF8)
+    n_blocks = data.count(b"\ndata_") + data.count(b"\nsave_")
+    if n_blocks > _MOST_BLOCKS:
+        raise FormatError(f"{path} has {n_blocks} data blocks; expected a few tables, as RELION writes them.")
     try:
-        document, escaped = _parse(path)
+        document, escaped = _parse(data)
         tables: dict[str, StarTable] = {}
         for block in document:
-            columns = _columns(block)
+            columns = _columns(block, path)
             name = block.name.strip()  # gemmi calls a block without a name " "
             if columns:
                 tables[name] = StarTable(name, columns, path, document, escaped)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (ValueError, RuntimeError) as error:  # UnicodeDecodeError is a ValueError
-        reason = _odd_row(path) or " ".join(str(error).removeprefix(str(path)).split()).lstrip(":").strip()
+    except (ValueError, RuntimeError) as error:
+        reason = _null_byte(data) or _odd_row(data) or " ".join(str(error).removeprefix("data:").split())
         raise FormatError(
             f"{path} is not a valid STAR file ({reason}); write it again with the program it came from."
         ) from error
@@ -126,23 +134,28 @@ def read_star(path: Path) -> dict[str, StarTable]:
     return tables
 
 
-def _parse(path: Path) -> tuple[Any, bool]:
-    """Parse a file; True if characters beyond ASCII, which gemmi refuses and paths may have, stand there as escapes."""
+def _parse(data: bytes) -> tuple[Any, bool]:
+    """Parse a file; True if characters beyond ASCII, which gemmi refuses and paths may have, stand there as escapes.
+
+    Bytes that are not UTF-8 come back as they are when a name becomes a path.
+    """
     from gemmi import cif
 
-    try:
-        return cif.read_file(str(path)), False
-    except ValueError:
-        text = path.read_text(encoding="utf-8-sig")
-        if text.isascii():
-            raise
-        return cif.read_string(text.encode("ascii", "backslashreplace").decode("ascii")), True
+    if data.isascii():
+        return cif.read_string(data), False
+    return cif.read_string(data.decode("utf-8", "surrogateescape").encode("ascii", "backslashreplace")), True
 
 
-def _odd_row(path: Path) -> str:
+def _null_byte(data: bytes) -> str:
+    place = data.find(b"\0")
+    line = data.count(b"\n", 0, max(place, 0)) + 1
+    return f"line {line} holds a null byte" if place >= 0 else ""
+
+
+def _odd_row(data: bytes) -> str:
     """Say which row of a loop first has more or fewer values than there are labels; empty if none has."""
     n_labels, in_labels = 0, False
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    for number, line in enumerate(data.decode("utf-8", "replace").splitlines(), start=1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
@@ -161,10 +174,12 @@ def _unescape(match: re.Match[str]) -> str:
     return chr(int(match[0][2:], 16))
 
 
-def _columns(block: Any) -> dict[str, Any]:
+def _columns(block: Any, path: Path) -> dict[str, Any]:
     loops = [item.loop for item in block if item.loop is not None]
     if not loops:
         return {item.pair[0].removeprefix("_"): [item.pair[1]] for item in block if item.pair is not None}
+    if len(loops[0].tags) > _MOST_COLUMNS:
+        raise FormatError(f"{path} has a table of {len(loops[0].tags)} columns; expected {_MOST_COLUMNS} at most.")
     return {tag.removeprefix("_"): block.find_values(tag) for tag in loops[0].tags}
 
 
@@ -180,7 +195,7 @@ def write_star(
     OutputError
         If the file cannot be written.
     """
-    with atomic_path(Path(path)) as temporary, open(temporary, "w", encoding="utf-8") as handle:
+    with atomic_path(Path(path)) as temporary, _open_text(temporary) as handle:
         handle.writelines(f"# {line}\n" for line in comments)
         for name, columns in tables.items():
             handle.write(f"\n# {block_comment}\n" if block_comment else "")
@@ -189,6 +204,11 @@ def write_star(
             texts = [_as_text(column) for column in columns.values()]
             handle.writelines(" ".join(row) + "\n" for row in zip(*texts, strict=True))
             handle.write("\n")
+
+
+def _open_text(path: Path) -> TextIO:
+    # Names that are not UTF-8 are written as the bytes they were read from.
+    return open(path, "w", encoding="utf-8", errors="surrogateescape")
 
 
 def _as_text(column: Column) -> list[str]:

@@ -6,8 +6,9 @@ from collections.abc import Generator
 
 import numpy as np
 
-from gemmap._types import Float, Int
+from gemmap._types import Bool, Float, Int
 from gemmap.errors import InputError
+from gemmap.particles.dead_images import DeadImages, is_dead, named
 from gemmap.particles.stack import ImageStack
 
 #: Chunks waiting to be taken. With the one being read and the one in use, four chunks are in memory.
@@ -21,26 +22,31 @@ def images_per_chunk(box_px: int, chunk_bytes: int = 2**26) -> int:
 
 
 def read_ahead(
-    stack: ImageStack, rows: Int[np.ndarray, " n"], chunk_images: int
+    stack: ImageStack, rows: Int[np.ndarray, " n"], chunk_images: int, dead: DeadImages | None = None
 ) -> Generator[tuple[Int[np.ndarray, " b"], Float[np.ndarray, "b d d"]], None, None]:
-    """Yield (rows, images) in chunks of up to ``chunk_images``, in the order of ``rows``.
+    """Yield (rows, images) in chunks, in the order of ``rows``.
 
-    A thread reads up to three chunks ahead. It ends with the iteration, also when the caller leaves it early (closes or
-    drops the generator), and what it raises is raised here.
+    A chunk is made of ``chunk_images`` rows (the last one of what is left); dead images are left out of it, so that it
+    may be smaller, or empty. A thread reads up to three chunks ahead. It ends with the iteration, also when the caller
+    leaves it early (closes or drops the generator), and what it raises is raised here.
+
+    Parameters
+    ----------
+    dead
+        Counts the images left out, when their chunk is yielded. Without it none may be.
 
     Raises
     ------
     InputError
-        If an image holds a pixel that is not a finite number: names the first such particle (counted from 1) and how
-        many there are in its chunk.
+        If more images are dead than ``dead`` allows, or one if it is None.
     """
     if chunk_images < 1:
         raise InputError(f"Chunks of {chunk_images} images were asked for; expected at least 1.")
     rows = np.asarray(rows)
-    ready: queue.Queue[tuple[np.ndarray, np.ndarray] | Exception | None] = queue.Queue(_CHUNKS_WAITING)
+    ready: queue.Queue[tuple[np.ndarray, np.ndarray, np.ndarray] | Exception | None] = queue.Queue(_CHUNKS_WAITING)
     stopped = threading.Event()
 
-    def hand_over(item: tuple[np.ndarray, np.ndarray] | Exception | None) -> None:
+    def hand_over(item: tuple[np.ndarray, np.ndarray, np.ndarray] | Exception | None) -> None:
         while not stopped.is_set():
             try:
                 ready.put(item, timeout=_POLL_S)
@@ -54,7 +60,8 @@ def read_ahead(
                 if stopped.is_set():
                     return
                 chunk = rows[start : start + chunk_images]
-                hand_over((chunk, read_finite(stack, chunk)))
+                images = stack.read(chunk)
+                hand_over((chunk, images, is_dead(images)))
             hand_over(None)
         except Exception as error:  # whatever it is belongs to the caller
             hand_over(error)
@@ -65,32 +72,32 @@ def read_ahead(
         while (item := ready.get()) is not None:
             if isinstance(item, Exception):
                 raise item
-            yield item
+            yield _leave_out(*item, dead)
     finally:
         stopped.set()
         reader.join()
 
 
-def read_finite(stack: ImageStack, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b d d"]:
-    """Read images and make sure that every pixel is a finite number.
-
-    Raises
-    ------
-    InputError
-        As :func:`read_ahead`.
-    """
+def read_living(
+    stack: ImageStack, rows: Int[np.ndarray, " b"], dead: DeadImages | None = None
+) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, "k d d"]]:
+    """Read images at once, without the dead ones: rows and images of the others, as :func:`read_ahead` yields them."""
     images = stack.read(rows)
-    _require_finite(images, rows)
-    return images
+    return _leave_out(rows, images, is_dead(images), dead)
 
 
-def _require_finite(images: Float[np.ndarray, "b d d"], rows: Int[np.ndarray, " b"]) -> None:
-    # A sum is not finite if a term is not; it can overflow by itself too, so only then are the pixels looked at.
-    with np.errstate(over="ignore", invalid="ignore"):
-        suspicious = np.flatnonzero(~np.isfinite(images.sum(axis=(1, 2))))
-    bad = [place for place in suspicious if not np.isfinite(images[place]).all()]
-    if bad:
+def _leave_out(
+    rows: Int[np.ndarray, " b"],
+    images: Float[np.ndarray, "b d d"],
+    is_out: Bool[np.ndarray, " b"],
+    dead: DeadImages | None,
+) -> tuple[Int[np.ndarray, " k"], Float[np.ndarray, "k d d"]]:
+    if not is_out.any():
+        return rows, images
+    if dead is None:
         raise InputError(
-            f"{len(bad)} of {len(rows)} images read together hold pixels that are not finite numbers (the first is "
-            f"particle {int(rows[bad[0]]) + 1}): extract these particles again or remove them."
+            f"{int(is_out.sum())} of {len(rows)} images read together are dead (pixels that are not finite numbers, or "
+            f"all equal; {named(rows[is_out])}): remove these particles or extract them again."
         )
+    dead.add(rows[is_out])
+    return rows[~is_out], images[~is_out]

@@ -1,6 +1,7 @@
 """The gold-standard split: taken from the file where it has one, drawn by a seed otherwise."""
 
 from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -28,6 +29,10 @@ class HalfSplit:
     def from_file(self) -> bool:
         """True if the split is the file's own: halves are then as independent as the refinement kept them."""
         return self.seed is None
+
+    def of(self, table: ParticleTable) -> Self:
+        """Return the split of some of its particles."""
+        return replace(self, n_half1=int((table.half == 1).sum()), n_half2=int((table.half == 2).sum()))
 
 
 def assign_halves(table: ParticleTable, seed: int) -> tuple[ParticleTable, HalfSplit]:

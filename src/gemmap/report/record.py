@@ -279,5 +279,6 @@ def _git(folder: Path, *arguments: str) -> str | None:
 
 
 def _write_text(path: Path, text: str) -> None:
+    # Names that are not UTF-8 hold characters that cannot be encoded; JSON and YAML read their escapes back.
     with atomic_path(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")

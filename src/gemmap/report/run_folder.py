@@ -95,14 +95,18 @@ class RunFolder:
     def write_start(self, argv: Sequence[str], config: Mapping[str, Any]) -> None:
         """Write the command line, with the folder it was given in, and the options."""
         with atomic_path(self.path / "command.txt") as temporary:
-            temporary.write_text(f"# in {os.getcwd()}\n{shlex.join(argv)}\n", encoding="utf-8")
+            text = f"# in {os.getcwd()}\n{shlex.join(argv)}\n"
+            temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
         write_config(self.path / "config.yaml", config)
 
     def write_particles(self, table: ParticleTable, stacks: Sequence[Path] | None) -> None:
         """Write the particles with their half-sets, unless they are there; stack names lead to ``stacks``, if files."""
+        if not (self.path / "particles.star").exists():
+            self.replace_particles(table, stacks)
+
+    def replace_particles(self, table: ParticleTable, stacks: Sequence[Path] | None) -> None:
+        """Write the particles, also where others are."""
         path = self.path / "particles.star"
-        if path.exists():
-            return
         if stacks is not None:
             table = replace(table, stacks=tuple(names_from(path, table.stacks, stacks)))
         write_star31(path, table)

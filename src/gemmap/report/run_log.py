@@ -22,7 +22,7 @@ class RunLog:
         """Append a line."""
         now = datetime.now().astimezone().isoformat(sep=" ", timespec="seconds")
         try:
-            with open(self._path, "a", encoding="utf-8") as handle:
+            with open(self._path, "a", encoding="utf-8", errors="backslashreplace") as handle:
                 handle.write(f"{now}  {text}\n")
         except OSError as error:
             raise OutputError(f"Cannot write {self._path}: {error.strerror or error}; free space.") from error

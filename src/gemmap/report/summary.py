@@ -24,6 +24,8 @@ class RunSummary:
         Of the Wiener back-projection of the same halves: the baseline.
     n_particles, n_excluded
         Particles used, and particles of the file left out.
+    n_dead
+        Those of the latter left out because their images show nothing.
     particles_per_second
         Rate of the pass over the particles.
     wall_seconds, peak_memory_bytes
@@ -39,6 +41,7 @@ class RunSummary:
     backprojection_masked: Resolution
     n_particles: int
     n_excluded: int
+    n_dead: int
     particles_per_second: float
     wall_seconds: float
     peak_memory_bytes: int
@@ -51,7 +54,7 @@ def summary_lines(summary: RunSummary) -> list[str]:
         ("Resolution", str(summary.resolution)),
         ("  half-maps", f"{summary.half_map_masked}; {summary.half_map_unmasked}"),
         ("  back-projection", f"{summary.backprojection_masked}; {summary.backprojection_unmasked}"),
-        ("Particles", f"{summary.n_particles:,} used, {summary.n_excluded:,} excluded"),
+        ("Particles", f"{summary.n_particles:,} used, {summary.n_excluded:,} excluded{_dead(summary.n_dead)}"),
         (
             "Cost",
             f"{_rate(summary.particles_per_second)} particles/s, {duration_text(summary.wall_seconds)} wall time, "
@@ -79,6 +82,10 @@ def duration_text(seconds: float) -> str:
 def memory_text(n_bytes: int) -> str:
     """Return an amount of memory in GB (10^9 bytes), or MB below one."""
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
+
+
+def _dead(n: int) -> str:
+    return f" ({n:,} dead image{'s' if n > 1 else ''})" if n else ""
 
 
 def _rate(per_second: float) -> str:
