@@ -13,7 +13,7 @@ import yaml
 
 import gemmap as package
 from gemmap.io.formats import read_particles
-from gemmap.validate.fsc import masked_transform, relion_fsc_of_transforms
+from gemmap.validate.fsc import fsc, masked_transform, relion_fsc_of_transforms
 
 MAPS = {
     "run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc", "run_class001.mrc", "backprojection_half1.mrc",
