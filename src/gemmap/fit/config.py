@@ -29,6 +29,10 @@ class FitConfig:
         ``cpu``, ``cuda``, ``cuda:1``, ...: where maps and Gaussians are fitted.
     shape
         What of a Gaussian may change beside centre and mass.
+    normalise
+        Bring every image to a background of mean 0, no ramp and standard deviation 1.
+    window
+        Set the background of every image to its mean, once the noise was measured there.
     schedule
         Of the images engine; None fits with the aggregate engine.
     """
@@ -39,6 +43,8 @@ class FitConfig:
     seed: int = 0
     device: str = "cpu"
     shape: Shape = "free"
+    normalise: bool = False
+    window: bool = False
     schedule: Schedule | None = None
 
     def __post_init__(self) -> None:
