@@ -41,6 +41,14 @@ class ReconstructionOptions:
     first: int | None = None
     invert: bool = False
     pixel_size_a: float | None = None
+    flip_hand: bool = False
+    phase_flipped: bool = False
+    premultiplied: bool = False
+    box_px: int | None = None
+    target_pixel_size_a: float | None = None
+    max_resolution_a: float | None = None
+    normalise: bool = False
+    window: bool = False
     particle_diameter_a: float | None = None
     n_gaussians: int | None = None
     mask: Path | None = None
@@ -66,6 +74,8 @@ class ReconstructionOptions:
         given = [f.name for f in fields(self) if f.name in READING_OPTIONS and getattr(self, f.name) != f.default]
         if self.particles is None and given:
             raise InputError(f"{given[0]} is for particles read from a file; leave it out or give a path.")
+        if self.phase_flipped and self.premultiplied:
+            raise InputError("Images are phase-flipped or premultiplied, not both: give one of the two options.")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"The {name} is {getattr(self, name)!r}; expected {' or '.join(allowed)}.")
@@ -90,6 +100,8 @@ class ReconstructionOptions:
             seed=self.seed,
             device=device,
             shape=self.shape,
+            normalise=self.normalise,
+            window=self.window,
             schedule=self._schedule() if self.engine == "images" else None,
         )
 
