@@ -124,7 +124,8 @@ class TestOptions:
         loaded = load(files, name, pixel_size_a=2 * PIXEL_A)
         assert loaded.table.pixel_size_a == 2 * PIXEL_A
         np.testing.assert_allclose(loaded.table.shifts_a, factor * project.table.shifts_a, rtol=2e-6, atol=1e-5)
-        assert loaded.notes == (
+        assert "is 2 times the file's 1.25 Å" in loaded.notes[0]
+        assert loaded.notes[1:] == (
             "Pixel size 2.5 Å was given and replaces that of the files.",
             "Stack headers say 1.25 Å per pixel; 2.5 Å is used.",
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemmap._types import Volume
-from gemmap.api.framing import as_stated, frame_particles, read_mask, with_boxes
+from gemmap.api.framing import FramedParticles, as_stated, frame_particles, read_mask, with_boxes
 from gemmap.api.options import ReconstructionOptions
 from gemmap.errors import BackendError, InputError
 from gemmap.fit.config import FitConfig
@@ -129,7 +129,7 @@ def plan_reconstruction(
     as_read, split = assign_halves(as_stated(loaded.table, options), options.seed)
     framed = frame_particles(as_read, loaded.stack, options)
     table, stack = framed.table, framed.stack
-    _check_frame(table, stack, config)
+    _check_frame(framed, config)
     _require_enough(split, config)
     mask, mask_notes = (None, ()) if options.mask is None else read_mask(options.mask, framed.frame, framed.read_size)
     memory = plan_memory(stack.box_px, len(table), 0 if config.schedule is None else config.schedule.batch_size)
@@ -219,14 +219,13 @@ def _load(options: ReconstructionOptions, arrays: tuple[ParticleTable, ImageStac
     return _Particles(loaded.table, loaded.stack, source, loaded.n_in_file, loaded.stack.paths, loaded.notes)
 
 
-def _check_frame(table: ParticleTable, stack: ImageStack, config: FitConfig) -> None:
+def _check_frame(framed: FramedParticles, config: FitConfig) -> None:
     """Refuse boxes, pixel sizes and diameters that the fit would only stumble over later."""
-    box_px = stack.box_px
+    box_px, _ = framed.read_size
     if box_px < SMALLEST_BOX_PX:
         raise InputError(f"The images are {box_px} px wide; expected a box of at least {SMALLEST_BOX_PX} px.")
-    pixel_size_a = table.pixel_size_a
     if config.particle_diameter_a is not None:
-        background_window(box_px, 0.5 * config.particle_diameter_a / pixel_size_a)
+        background_window(framed.frame.box_px, 0.5 * config.particle_diameter_a / framed.frame.pixel_size_a)
 
 
 def _require_enough(split: HalfSplit, config: FitConfig) -> None:

@@ -15,6 +15,7 @@ from gemmap.geometry.rotations import from_cryosparc_pose, to_cryosparc_pose
 from gemmap.io.atomic import atomic_path
 from gemmap.io.cs_fields import CsFields, read_cs_fields
 from gemmap.io.image_list import ImageList
+from gemmap.io.pixel_override import override_notes
 from gemmap.particles.table import OpticsGroup, ParticleTable
 from gemmap.physics.ctf import CtfParameters
 
@@ -59,6 +60,8 @@ def read_cs(
     notes: list[str] = []
     file_pixel_sizes = _image_pixel_sizes(fields, pixel_size_a)
     pixel_sizes = file_pixel_sizes if pixel_size_a is None else np.full(fields.n, pixel_size_a)
+    if pixel_size_a is not None:
+        notes += override_notes(pixel_size_a, file_pixel_sizes)
     shift_pixels = _shift_pixel_sizes(fields, file_pixel_sizes, notes) * (pixel_sizes / file_pixel_sizes)
     images = cs_images(fields, notes)
     optics, optics_group = _optics_groups(fields, pixel_sizes)

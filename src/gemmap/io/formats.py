@@ -14,6 +14,7 @@ from gemmap.io.image_list import FileKind, ImageList
 from gemmap.io.mrc import open_images, open_stack
 from gemmap.io.mrc_stack import MrcStack
 from gemmap.io.paths import project_folders
+from gemmap.io.pixel_override import override_notes
 from gemmap.io.relion import read_relion
 from gemmap.particles.table import ParticleTable
 
@@ -110,6 +111,8 @@ def read_particles(
         views = _read_views(images, poses, ctf, ind, first)
         stack = open_images(views.images, folders, strip_prefix=strip_prefix, datadir=datadir, invert=invert)
         size = pixel_size_a
+        if size is not None and views.ctf is not None:
+            notes = (*notes, *override_notes(size, views.ctf[:, 0] * views.ctf[:, 1] / stack.boxes_px))
         if ctf is None and pixel_size_a is None:
             size = _header_pixel_size(stack, path)
             notes = (*notes, f"Pixel size {size:g} Å taken from the stack headers.")
