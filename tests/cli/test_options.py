@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,10 @@ from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig
 from gemmap.fit.schedule import Schedule
 from gemmap.io.formats import read_particles
-from gemmap.io.mrc import write_map
+from gemmap.io.mrc import write_map, write_stack
+from gemmap.io.relion import write_star31
+from gemmap.particles.table import OpticsGroup
+from gemmap.physics.resampling import resample_images
 
 DEFAULT_STEPS = FitConfig.max_steps
 
@@ -165,6 +168,30 @@ def test_working_size(reconstruct: Callable, gemmap: Callable, particles: Path, 
     assert read_particles(tmp_path / "run" / "particles.star").table.pixel_size_a == pytest.approx(6.0)
     outcome = gemmap("reconstruct", particles, "-o", tmp_path / "no", "--box", 24, "--max-resolution", 18)
     assert (outcome.code, "both choose the working size" in outcome.err) == (2, True)
+
+
+def test_optics_groups_of_different_boxes(reconstruct: Callable, particles: Path, tmp_path: Path) -> None:
+    """The second half of the particles, extracted at two thirds of the sampling."""
+    whole = read_particles(particles)
+    images = whole.stack.read(np.arange(200))
+    write_stack(tmp_path / "a.mrcs", images[:120], 6.0)
+    write_stack(tmp_path / "b.mrcs", resample_images(images[120:], 30), 8.0)
+    group = np.repeat([0, 1], [120, 80])
+    table = replace(
+        whole.table, optics=(OpticsGroup("a", 6.0, 40), OpticsGroup("b", 8.0, 30)), optics_group=group, stack_of=group,
+        index_in_stack=np.r_[:120, :80], stacks=("a.mrcs", "b.mrcs"),
+    )  # fmt: skip
+    write_star31(tmp_path / "mixed.star", table)
+    framed, stack, _, _ = reconstruct(of=tmp_path / "mixed.star")
+    assert [(g.box_px, g.pixel_size_a, g.first_empty_shell) for g in framed.optics] == [(40, 6.0, None), (40, 6.0, 15)]
+    got = stack.read(np.array([150, 3]))
+    np.testing.assert_allclose(got[0], resample_images(resample_images(images[[150]], 30), 40)[0], atol=1e-5)
+    np.testing.assert_array_equal(got[1], images[3])
+    log = (tmp_path / "run" / "run.log").read_text()
+    assert "40 px, 6 Å per pixel (read: 120 of 40 px, 6 Å; 80 of 30 px, 8 Å)" in log
+    assert "80 images have a smaller box than 40 px and are padded" in log
+    again = read_particles(tmp_path / "run" / "particles.star")
+    assert [(g.box_px, g.pixel_size_a) for g in again.table.optics] == [(40, 6.0), (30, 8.0)]
 
 
 def test_mask_of_the_images_own_box_is_resampled(reconstruct: Callable, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fit_cases import PIXEL_SIZE_A, correlation, particles, phantom, shell_correlation, table_of
+from fit_cases import PIXEL_SIZE_A, Phantom, correlation, particles, phantom, shell_correlation, table_of
 
 from gemmap.errors import GemError, InputError
 from gemmap.fit.aggregate import Aggregate
@@ -14,6 +14,7 @@ from gemmap.fit.half_maps import reconstruct_halves
 from gemmap.fit.progress import Silent
 from gemmap.fit.records import FitResult, Reconstruction
 from gemmap.fit.schedule import Schedule
+from gemmap.particles.frame import bring_to_frame, choose_frame
 from gemmap.particles.stack import ArrayStack
 from gemmap.particles.statements import flip_hand
 from gemmap.validate.masks import spherical_mask
@@ -380,3 +381,23 @@ def test_flipped_poses_give_the_mirrored_map(plain):
         np.testing.assert_allclose(got, mirrored, atol=2e-5 * np.abs(mirrored).max())
     assert correlation(flipped.full.map[1:], plain.full.map[1:][::-1]) > 0.999
     assert correlation(flipped.full.map, plain.full.map) < 0.9
+
+
+@pytest.mark.parametrize("box", [BOX, 18])
+def test_a_smaller_working_box_gives_the_same_density(box):
+    """Twice, and 8/3 times, the pixel size: voxels of the map are as much deeper, and hold as much more."""
+    fine = 48
+    density = phantom(12, 40, sigma=3.0)
+    table, images = particles(density, 400, fine, noise=0.5)
+    framed, stack = bring_to_frame(table, ArrayStack(images), choose_frame(table, box_px=box))
+    config = FitConfig(particle_diameter_a=34 * PIXEL_SIZE_A, max_steps=6)
+    result = reconstruct_halves(framed, stack, config, Silent())
+    step = fine / box
+    coarse = Phantom(density.centres / step, density.masses, density.sigma / step)
+    # Masses are those of the fine grid: an image's pixel is a line integral whatever its size.
+    truth = coarse.volume(box) / step**2
+    assert result.pixel_size_a == pytest.approx(PIXEL_SIZE_A * step)
+    assert len(result.full.map) == box
+    assert correlation(result.full.map, truth) > 0.99
+    assert (result.full.map * truth).sum() / (truth**2).sum() == pytest.approx(1.0, abs=0.05)
+    assert shell_correlation(result.full.backprojection, truth)[1 : box // 6].min() > 0.99
