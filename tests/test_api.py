@@ -108,8 +108,8 @@ def test_what_arrays_cannot_be_asked(simulation: Simulation) -> None:
         gemmap.reconstruct(arrays, invert=True)
     with pytest.raises(gemmap.InputError, match="120 particles and the stack 3 images"):
         gemmap.reconstruct((simulation.table, gemmap.ArrayStack(np.zeros((3, 40, 40)))))
-    with pytest.raises(gemmap.InputError, match="41 px wide; expected an even box"):
-        gemmap.reconstruct((simulation.table, gemmap.ArrayStack(np.zeros((120, 41, 41)))))
+    with pytest.raises(gemmap.InputError, match="15 px wide; expected a box of at least 16 px"):
+        gemmap.reconstruct((simulation.table, gemmap.ArrayStack(np.zeros((120, 15, 15)))))
     with pytest.raises(gemmap.InputError, match="There are no particles"):
         plan_reconstruction(ReconstructionOptions(None))
 

@@ -108,11 +108,11 @@ def empty(star: Path) -> None:
 BEFORE_COMPUTING = {
     missing_stack: "1 of 1 image stacks are missing",
     short_stack: "holds 150 images; the particle file asks for image 200",
-    mixed_boxes: "Images have different boxes",
+    mixed_boxes: "describes images of 40 px, but the stacks hold images of 32 px",
     no_poses: "has no poses: column rlnAngleRot is missing",
     no_ctf: "has no CTF: column rlnDefocusU is missing",
     one_half: "half 2 has 0; expected some in each",
-    odd_box: "expected an even box of at least 16 px",
+    odd_box: "describes images of 40 px, but the stacks hold images of 39 px",
     oblong: "expected square images",
     truncated_stack: "is truncated: it holds",
     truncated_star: "is not a valid STAR file",

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,10 @@ from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig
 from gemmap.fit.schedule import Schedule
 from gemmap.io.formats import read_particles
-from gemmap.io.mrc import write_map
+from gemmap.io.mrc import write_map, write_stack
+from gemmap.io.relion import write_star31
+from gemmap.particles.table import OpticsGroup
+from gemmap.physics.resampling import resample_images
 
 DEFAULT_STEPS = FitConfig.max_steps
 
@@ -150,6 +153,79 @@ def test_mask_is_fitted_in_and_used_for_the_curves(reconstruct: Callable, tmp_pa
     job = json.loads((tmp_path / "run" / "job.json").read_text())
     assert job["resolutions"]["map"]["mask"] == "the mask given"
     assert str(tmp_path / "my.mrc") in [entry["path"] for entry in job["inputs"]]
+
+
+def test_working_size(reconstruct: Callable, gemmap: Callable, particles: Path, tmp_path: Path) -> None:
+    as_read, whole, _, _ = reconstruct()
+    for options, box in ((("--box", 24), 24), (("--target-pixel-size", 9), 26), (("--max-resolution", 18), 30)):
+        table, stack, _, _ = reconstruct(*options)
+        assert (stack.box_px, stack.read(np.array([3])).shape) == (box, (1, box, box))
+        assert table.pixel_size_a == pytest.approx(6.0 * 40 / box)
+        np.testing.assert_array_equal(table.shifts_a, as_read.shifts_a)
+        assert stack.read(np.array([3])).mean() == pytest.approx(whole.read(np.array([3])).mean(), abs=1e-5)
+    assert "30 px, 8 Å per pixel (read: 40 px, 6 Å)" in (tmp_path / "run" / "run.log").read_text()
+    # The particles are written as they are on disk.
+    assert read_particles(tmp_path / "run" / "particles.star").table.pixel_size_a == pytest.approx(6.0)
+    outcome = gemmap("reconstruct", particles, "-o", tmp_path / "no", "--box", 24, "--max-resolution", 18)
+    assert (outcome.code, "both choose the working size" in outcome.err) == (2, True)
+
+
+def test_optics_groups_of_different_boxes(reconstruct: Callable, particles: Path, tmp_path: Path) -> None:
+    """The second half of the particles, extracted at two thirds of the sampling."""
+    whole = read_particles(particles)
+    images = whole.stack.read(np.arange(200))
+    write_stack(tmp_path / "a.mrcs", images[:120], 6.0)
+    write_stack(tmp_path / "b.mrcs", resample_images(images[120:], 30), 8.0)
+    group = np.repeat([0, 1], [120, 80])
+    table = replace(
+        whole.table, optics=(OpticsGroup("a", 6.0, 40), OpticsGroup("b", 8.0, 30)), optics_group=group, stack_of=group,
+        index_in_stack=np.r_[:120, :80], stacks=("a.mrcs", "b.mrcs"),
+    )  # fmt: skip
+    write_star31(tmp_path / "mixed.star", table)
+    framed, stack, _, _ = reconstruct(of=tmp_path / "mixed.star")
+    assert [(g.box_px, g.pixel_size_a, g.first_empty_shell) for g in framed.optics] == [(40, 6.0, None), (40, 6.0, 15)]
+    got = stack.read(np.array([150, 3]))
+    np.testing.assert_allclose(got[0], resample_images(resample_images(images[[150]], 30), 40)[0], atol=1e-5)
+    np.testing.assert_array_equal(got[1], images[3])
+    log = (tmp_path / "run" / "run.log").read_text()
+    assert "40 px, 6 Å per pixel (read: 120 of 40 px, 6 Å; 80 of 30 px, 8 Å)" in log
+    assert "80 images have a smaller box than 40 px and are padded" in log
+    again = read_particles(tmp_path / "run" / "particles.star")
+    assert [(g.box_px, g.pixel_size_a) for g in again.table.optics] == [(40, 6.0), (30, 8.0)]
+
+
+def test_mask_of_the_images_own_box_is_resampled(reconstruct: Callable, tmp_path: Path) -> None:
+    mask = np.zeros((40, 40, 40), np.float32)
+    mask[10:30, 10:30, 10:30] = 1
+    write_map(tmp_path / "my.mrc", mask, 6.0)
+    got = reconstruct("--mask", tmp_path / "my.mrc", "--box", 20)[3]
+    assert got.shape == (20, 20, 20)
+    np.testing.assert_array_equal(got, mask[::2, ::2, ::2])
+    assert "mask was resampled from 40 px of 6 Å" in (tmp_path / "run" / "run.log").read_text()
+
+
+def test_background_options_reach_the_fit(reconstruct: Callable) -> None:
+    default = reconstruct()[2]
+    assert (default.normalise, default.window) == (False, False)
+    config = reconstruct("--normalise", "--window")[2]
+    assert (config.normalise, config.window) == (True, True)
+
+
+def test_hand_and_what_was_done_about_the_ctf(reconstruct: Callable, gemmap: Callable, particles: Path,
+                                              tmp_path: Path) -> None:  # fmt: skip
+    table = reconstruct()[0]
+    flipped = reconstruct("--flip-hand")[0]
+    np.testing.assert_array_equal(flipped.rotations, table.rotations * [[1, 1, -1], [1, 1, -1], [-1, -1, 1]])
+    written = read_particles(tmp_path / "run" / "particles.star").table
+    np.testing.assert_allclose(written.rotations, flipped.rotations, atol=1e-5)
+    assert {group.ctf_applied for group in table.optics} == {"none"}
+    assert {group.ctf_applied for group in reconstruct("--phase-flipped")[0].optics} == {"phase-flip"}
+    for options, message in (
+        (("--phase-flipped", "--premultiplied"), "phase-flipped or premultiplied, not both"),
+        (("--phase-flipped", "--no-ctf"), "said to be phase-flipped and to carry no CTF"),
+    ):
+        outcome = gemmap("reconstruct", particles, "-o", tmp_path / "no", *options)
+        assert (outcome.code, message in outcome.err) == (2, True)
 
 
 def test_threads_and_device_are_recorded(reconstruct: Callable, tmp_path: Path) -> None:

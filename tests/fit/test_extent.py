@@ -1,11 +1,13 @@
 """Where the particle's extent comes from, and what is said of it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fit_cases import PIXEL_SIZE_A, particles, phantom
 
 from gemmap.fit.config import FitConfig
-from gemmap.fit.extent import UNKNOWN_END, UNKNOWN_RADIUS, find_extent
+from gemmap.fit.extent import UNKNOWN_END, UNKNOWN_RADIUS, Extent, find_extent, particle_circles
 from gemmap.fit.progress import Silent
 from gemmap.fit.region import EDGE_PX, Region
 from gemmap.particles.dead_images import DeadImages
@@ -65,3 +67,15 @@ def test_a_wide_edge_holds_little_of_higher_shells():
         return np.sqrt((np.abs(np.fft.fftn(window)[shell >= 8]) ** 2).sum()) / window.sum()
 
     assert high(UNKNOWN_RADIUS * 128, (UNKNOWN_END - UNKNOWN_RADIUS) * 128) < 0.2 * high(51.0, EDGE_PX)
+
+
+def test_circles_are_in_pixels_of_the_images_and_follow_the_halves():
+    table, _ = particles(phantom(5, 40), 8, BOX, noise=1.0, n_groups=2)
+    table = replace(table, optics=(table.optics[0], replace(table.optics[1], pixel_size_a=2 * PIXEL_SIZE_A)))
+    table = replace(table, map_pixel_size_a=PIXEL_SIZE_A)
+    rows = {half: np.flatnonzero(table.half == half) for half in (1, 2)}
+    circles = particle_circles(table, rows, {1: Extent(8.0, 3.0), 2: Extent(10.0, 6.0)})
+    finer = np.where(table.optics_group == 0, 1.0, 2.0)
+    np.testing.assert_allclose(circles.radius_px * finer, np.where(table.half == 1, 8.0, 10.0))
+    np.testing.assert_allclose(circles.edge_px * finer, np.where(table.half == 1, 3.0, 6.0))
+    np.testing.assert_allclose(circles.centre_px * finer[:, None] * PIXEL_SIZE_A, -table.shifts_a)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from fit_cases import PIXEL_SIZE_A, correlation, particles, phantom, shell_correlation, table_of
+from fit_cases import PIXEL_SIZE_A, Phantom, correlation, particles, phantom, shell_correlation, table_of
 
 from gemmap.errors import GemError, InputError
 from gemmap.fit.aggregate import Aggregate
@@ -14,7 +14,9 @@ from gemmap.fit.half_maps import reconstruct_halves
 from gemmap.fit.progress import Silent
 from gemmap.fit.records import FitResult, Reconstruction
 from gemmap.fit.schedule import Schedule
+from gemmap.particles.frame import bring_to_frame, choose_frame
 from gemmap.particles.stack import ArrayStack
+from gemmap.particles.statements import flip_hand
 from gemmap.validate.masks import spherical_mask
 
 BOX, N, NOISE = 24, 300, 4.0
@@ -349,3 +351,69 @@ def test_the_final_fit_weighs_each_half_by_its_own_noise():
 
 def noise_images() -> np.ndarray:
     return np.random.default_rng(5).normal(size=IMAGES.shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("engine", ["aggregate", "images"])
+def test_the_background_is_windowed_in_both_engines(engine, monkeypatch):
+    """Whatever lies outside the particle's circle has no effect, once the noise was measured."""
+    radius_px = 6.0
+    options = {
+        "particle_diameter_a": 2 * radius_px * PIXEL_SIZE_A,
+        "schedule": Schedule(epochs=1, batch_size=50) if engine == "images" else None,
+    }
+    rng = np.random.default_rng(0)
+    y, x = np.indices((BOX, BOX)) - BOX // 2
+    # Beyond the edge of the circle wherever the particle is; its mean over the background is 0.
+    outside = np.hypot(x, y) > radius_px + 6.0 + 1.5 * np.sqrt(2)
+    junk = outside * rng.normal(size=(N, BOX, BOX))
+    junk -= outside * (junk.sum(axis=(1, 2)) / outside.sum())[:, None, None]
+    spoilt = (IMAGES + 20 * junk).astype(np.float32)
+    monkeypatch.setattr("gemmap.fit.half_maps._noise", lambda *_: np.full((1, BOX), (NOISE * BOX) ** 2))
+    windowed = [run(images=images, window=True, **options) for images in (IMAGES, spoilt)]
+    for name in ("map", "backprojection"):
+        first, second = (getattr(result.full, name) for result in windowed)
+        assert correlation(first, second) > 0.9999
+    assert correlation(run(images=spoilt, **options).full.backprojection, windowed[0].full.backprojection) < 0.99
+
+
+def test_gain_and_offset_of_images_matter_no_more_when_normalised():
+    rng = np.random.default_rng(0)
+    gain, offset = rng.uniform(0.3, 3.0, (2, N, 1, 1)).astype(np.float32)
+    ramp = (np.arange(BOX) * 0.2).astype(np.float32)
+    spoilt = run(images=gain * (IMAGES + offset + ramp), normalise=True)
+    clean = run(normalise=True)
+    for a, b in zip(fits(spoilt).values(), fits(clean).values(), strict=True):
+        assert correlation(a.backprojection, b.backprojection) > 0.99999
+    # White noise of deviation 1 has power 24^2 in every shell; the ramp takes some of the lowest.
+    np.testing.assert_allclose(clean.noise_spectra["half1_group0"][4:12], BOX**2, rtol=0.06)
+
+
+def test_flipped_poses_give_the_mirrored_map(plain):
+    """Along z about the origin; the plane without a partner at the edge of an even box stays out."""
+    flipped = run(flip_hand(TABLE))
+    for name in ("half1", "half2", "full"):
+        mirrored = getattr(plain, name).backprojection[1:][::-1]
+        got = getattr(flipped, name).backprojection[1:]
+        np.testing.assert_allclose(got, mirrored, atol=2e-5 * np.abs(mirrored).max())
+    assert correlation(flipped.full.map[1:], plain.full.map[1:][::-1]) > 0.999
+    assert correlation(flipped.full.map, plain.full.map) < 0.9
+
+
+@pytest.mark.parametrize("box", [BOX, 18])
+def test_a_smaller_working_box_gives_the_same_density(box):
+    """Twice, and 8/3 times, the pixel size: voxels of the map are as much deeper, and hold as much more."""
+    fine = 48
+    density = phantom(12, 40, sigma=3.0)
+    table, images = particles(density, 400, fine, noise=0.5)
+    framed, stack = bring_to_frame(table, ArrayStack(images), choose_frame(table, box_px=box))
+    config = FitConfig(particle_diameter_a=34 * PIXEL_SIZE_A, max_steps=6)
+    result = reconstruct_halves(framed, stack, config, Silent())
+    step = fine / box
+    coarse = Phantom(density.centres / step, density.masses, density.sigma / step)
+    # Masses are those of the fine grid: an image's pixel is a line integral whatever its size.
+    truth = coarse.volume(box) / step**2
+    assert result.pixel_size_a == pytest.approx(PIXEL_SIZE_A * step)
+    assert len(result.full.map) == box
+    assert correlation(result.full.map, truth) > 0.99
+    assert (result.full.map * truth).sum() / (truth**2).sum() == pytest.approx(1.0, abs=0.05)
+    assert shell_correlation(result.full.backprojection, truth)[1 : box // 6].min() > 0.99

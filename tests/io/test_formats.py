@@ -15,6 +15,7 @@ from gemmap.errors import FormatError, InputError
 from gemmap.io.cryodrgn_write import write_cryodrgn
 from gemmap.io.cs_write import write_cs
 from gemmap.io.formats import LoadedParticles, file_kind, read_particles
+from gemmap.io.mrc import write_stack
 from gemmap.io.relion_write import write_star30, write_star31
 
 
@@ -123,7 +124,8 @@ class TestOptions:
         loaded = load(files, name, pixel_size_a=2 * PIXEL_A)
         assert loaded.table.pixel_size_a == 2 * PIXEL_A
         np.testing.assert_allclose(loaded.table.shifts_a, factor * project.table.shifts_a, rtol=2e-6, atol=1e-5)
-        assert loaded.notes == (
+        assert "is 2 times the file's 1.25 Å" in loaded.notes[0]
+        assert loaded.notes[1:] == (
             "Pixel size 2.5 Å was given and replaces that of the files.",
             "Stack headers say 1.25 Å per pixel; 2.5 Å is used.",
         )
@@ -247,6 +249,17 @@ class TestNotes:
         with pytest.raises(InputError, match=r"images of 64 px, but the stacks hold images of 16 px.*--pixel-size"):
             load(files, "star31")
         assert load(files, "star31", pixel_size_a=5.0).table.optics[0].box_px == BOX
+
+    def test_a_group_extracted_in_two_boxes_becomes_two(self, project: Project, files: Files) -> None:
+        """A file that does not say its boxes: RELION 3.0 has no column for them."""
+        first = project.folder / project.table.stacks[0]
+        first.unlink()
+        write_stack(first, np.zeros((4, 20, 20), np.float32), PIXEL_A)
+        loaded = load(files, "star30")
+        table, boxes = loaded.table, [20] * 4 + [16] * 6
+        assert [table.optics[group].box_px for group in table.optics_group] == boxes
+        assert loaded.stack.boxes_px.tolist() == boxes
+        assert {group.name.rsplit("_", 1)[1] for group in table.optics} == {"16px", "20px"}
 
 
 class TestFileKind:

@@ -1,7 +1,6 @@
-"""Stacks and maps against mrcfile, which our code does not use for reading or writing pixels."""
+"""Maps, and stacks that are written, against mrcfile, which our code does not use for pixels."""
 
 import itertools
-import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,10 +8,9 @@ from pathlib import Path
 import mrcfile
 import numpy as np
 import pytest
-from io_project import BOX, PIXEL_A, Project
 
 from gemmap.errors import FormatError, InputError, NumericsError, OutputError
-from gemmap.io.mrc import MrcStack, open_stack, read_map, write_map, write_stack
+from gemmap.io.mrc import read_map, write_map, write_stack
 from gemmap.io.mrc_header import read_header
 
 
@@ -21,116 +19,6 @@ def stack_file(path: Path, images: np.ndarray) -> Path:
         mrc.set_data(images)
         mrc.set_image_stack()
     return path
-
-
-def one_stack(path: Path, n: int, sign: float = 1.0) -> MrcStack:
-    return MrcStack([read_header(path)], np.zeros(n, int), np.arange(n), np.full(n, sign))
-
-
-class TestReading:
-    @pytest.mark.parametrize(
-        "rows", [[], [0], [9], [3, 3], list(range(10)), [7, 0, 4, 9, 1, 8, 2], list(range(9, -1, -1))]
-    )
-    def test_images_come_in_the_order_asked(self, project: Project, rows: list[int]) -> None:
-        stack = open_stack(project.table, [project.folder])
-        images = stack.read(np.array(rows, dtype=int))
-        assert images.dtype == np.float32
-        np.testing.assert_array_equal(images, project.images[rows])
-        assert (stack.n, stack.box_px) == (10, BOX)
-        assert stack.header_pixel_sizes_a == pytest.approx((PIXEL_A,))
-
-    def test_twice_the_same(self, project: Project) -> None:
-        stack = open_stack(project.table, [project.folder])
-        first = stack.read(np.arange(10))
-        first[:] = 0
-        np.testing.assert_array_equal(stack.read(np.arange(10)), project.images)
-
-    def test_sign_of_the_file_and_invert_both_multiply(self, project: Project) -> None:
-        sign = np.where(np.arange(10) % 3 == 0, -1.0, 1.0)
-        table = project.table.select(np.arange(10))
-        object.__setattr__(table, "image_sign", sign)
-        rows = np.array([6, 1, 0])
-        upright = open_stack(table, [project.folder]).read(rows)
-        np.testing.assert_array_equal(upright, project.images[rows] * sign[rows, None, None].astype(np.float32))
-        np.testing.assert_array_equal(open_stack(table, [project.folder], invert=True).read(rows), -upright)
-
-    @pytest.mark.parametrize("dtype", [np.int8, np.int16, np.uint16, np.float16, np.float32])
-    def test_dark_images_of_every_type(self, tmp_path: Path, dtype: type) -> None:
-        pixels = np.random.default_rng(0).integers(0, 100, (2, 16, 16)).astype(dtype)
-        stack = one_stack(stack_file(tmp_path / "a.mrcs", pixels), 2, sign=-1.0)
-        np.testing.assert_array_equal(stack.read(np.array([1, 0])), -pixels[::-1].astype(np.float32))
-
-    def test_more_stacks_than_open_files_allowed(self, tmp_path: Path) -> None:
-        images = np.arange(60, dtype=np.float32)[:, None, None] * np.ones((16, 16), np.float32)
-        headers = [read_header(stack_file(tmp_path / f"{i}.mrcs", image[None])) for i, image in enumerate(images)]
-        stack = MrcStack(headers, np.arange(60), np.zeros(60, int), np.ones(60))
-        old = resource.getrlimit(resource.RLIMIT_NOFILE)
-        open_now = max(int(name) for name in os.listdir("/proc/self/fd"))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 30, old[1]))
-        try:
-            got = stack.read(np.arange(60))
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, old)
-        np.testing.assert_array_equal(got, images)
-
-    def test_a_stack_larger_than_memory_is_opened_and_read(self, tmp_path: Path) -> None:
-        """512 GiB on paper: a sparse file with one image of ones near its end."""
-        n, box = 2**19, 512
-        file = tmp_path / "a.mrcs"
-        write_stack(file, np.zeros((1, box, box), np.float32), 1.0)
-        with open(file, "r+b") as handle:
-            handle.seek(8)
-            handle.write(np.int32(n).tobytes())
-            try:
-                handle.truncate(1024 + n * box * box * 4)
-            except OSError:
-                pytest.skip("this file system takes no sparse file of 512 GiB")
-            handle.seek(1024 + (n - 2) * box * box * 4)
-            handle.write(np.ones((box, box), "<f4").tobytes())
-        stack = one_stack(file, n)
-        assert stack.read(np.array([n - 2, 0])).mean(axis=(1, 2)).tolist() == [1.0, 0.0]
-
-
-class TestRefusals:
-    @pytest.mark.parametrize(
-        ("shape", "message"),
-        [
-            ((2, 16, 18), "images of 18 x 16 px; expected square"),
-            ((2, 17, 17), "box of 17 px; expected an even box of at least 16"),
-            ((2, 14, 14), "box of 14 px; expected an even box of at least 16"),
-        ],
-    )
-    def test_boxes(self, tmp_path: Path, shape: tuple[int, ...], message: str) -> None:
-        file = stack_file(tmp_path / "a.mrcs", np.zeros(shape, np.float32))
-        with pytest.raises(InputError, match=message):
-            one_stack(file, 2)
-
-    def test_mixed_boxes(self, tmp_path: Path) -> None:
-        headers = [read_header(stack_file(tmp_path / f"{d}.mrcs", np.zeros((1, d, d), np.float32))) for d in (16, 20)]
-        with pytest.raises(InputError, match=r"different boxes: .*16\.mrcs 16 px, .*20\.mrcs 20 px"):
-            MrcStack(headers, np.array([0, 1]), np.array([0, 0]), np.ones(2))
-
-    def test_stack_with_fewer_images_than_asked_for(self, tmp_path: Path) -> None:
-        file = stack_file(tmp_path / "a.mrcs", np.zeros((3, 16, 16), np.float32))
-        with pytest.raises(InputError, match=r"a\.mrcs holds 3 images; the particle file asks for image 4"):
-            one_stack(file, 4)
-
-    def test_axis_order_of_a_stack(self, tmp_path: Path) -> None:
-        file = stack_file(tmp_path / "a.mrcs", np.zeros((3, 16, 16), np.float32))
-        with mrcfile.open(file, "r+") as mrc:
-            mrc.header.mapc, mrc.header.mapr = 2, 1
-        with pytest.raises(InputError, match=r"axis order \(2, 1, 3\)"):
-            one_stack(file, 3)
-
-    def test_no_particles(self) -> None:
-        with pytest.raises(InputError, match="No particle is left"):
-            MrcStack([], np.zeros(0, int), np.zeros(0, int), np.ones(0))
-
-    def test_unused_stacks_need_not_exist(self, project: Project) -> None:
-        (project.folder / project.table.stacks[0]).unlink()
-        kept = project.table.select(np.array([8, 5]))
-        stack = open_stack(kept, [project.folder])
-        np.testing.assert_array_equal(stack.read(np.array([0, 1])), project.images[[8, 5]])
 
 
 class TestMaps:

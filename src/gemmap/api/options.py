@@ -28,6 +28,14 @@ class ReconstructionOptions(ReadingOptions):
     ``particles`` is None for particles given as arrays.
     """
 
+    flip_hand: bool = False
+    phase_flipped: bool = False
+    premultiplied: bool = False
+    box_px: int | None = None
+    target_pixel_size_a: float | None = None
+    max_resolution_a: float | None = None
+    normalise: bool = False
+    window: bool = False
     particle_diameter_a: float | None = None
     n_gaussians: int | None = None
     mask: Path | None = None
@@ -54,6 +62,8 @@ class ReconstructionOptions(ReadingOptions):
         if not 0.0 <= self.checkpoint_interval_s < math.inf:
             raise InputError(f"The checkpoint interval is {self.checkpoint_interval_s:g} s; expected 0 or more.")
         require_choices(self, CHOICES)
+        if self.phase_flipped and self.premultiplied:
+            raise InputError("Images are phase-flipped or premultiplied, not both: give one of the two options.")
         if self.engine == "aggregate":
             others = [f for f in fields(self) if f.name in IMAGES_OPTIONS and getattr(self, f.name) != f.default]
             if others:
@@ -76,6 +86,8 @@ class ReconstructionOptions(ReadingOptions):
             seed=self.seed,
             device=device,
             shape=self.shape,
+            normalise=self.normalise,
+            window=self.window,
             schedule=self._schedule() if self.engine == "images" else None,
         )
 

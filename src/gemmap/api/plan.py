@@ -6,22 +6,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gemmap._types import Volume
+from gemmap.api.framing import FramedParticles, as_stated, frame_particles, read_mask, with_boxes
 from gemmap.api.options import ReconstructionOptions
 from gemmap.api.reading import read
 from gemmap.errors import BackendError, InputError
 from gemmap.fit.config import FitConfig
 from gemmap.fit.memory import MemoryPlan, plan_memory, require_memory
 from gemmap.fit.split import LEAST_PARTICLES
-from gemmap.io.mrc import read_map
 from gemmap.kernels import threads
+from gemmap.particles.frame import SMALLEST_BOX_PX
 from gemmap.particles.halves import HalfSplit, assign_halves
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import background_window
 from gemmap.report.summary import label_lines, memory_text
-from gemmap.validate.masks import check_mask
-
-_SMALLEST_BOX_PX = 16
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +33,11 @@ class ReconstructionPlan:
     config
         Of the fit, with a device that exists.
     table, stack
-        Particles, each in half 1 or 2, and their images.
+        Particles, each in half 1 or 2, and their images, all in the working box.
+    table_as_read
+        The same particles with the boxes and pixel sizes of their files.
+    images_text
+        Box and pixel size, in words.
     split
         Where the half-sets come from.
     mask
@@ -50,6 +52,8 @@ class ReconstructionPlan:
         Particles of the file left out.
     inputs
         Files that are read.
+    stack_files
+        The image stacks among them, in the order of the table's stacks; none for images in memory.
     notes
         What was assumed or is not modelled, one sentence each.
     seconds
@@ -60,6 +64,8 @@ class ReconstructionPlan:
     config: FitConfig
     table: ParticleTable
     stack: ImageStack
+    table_as_read: ParticleTable
+    images_text: str
     split: HalfSplit
     mask: Volume | None
     n_threads: int
@@ -67,6 +73,7 @@ class ReconstructionPlan:
     source: str
     n_excluded: int
     inputs: tuple[Path, ...]
+    stack_files: tuple[Path, ...]
     notes: tuple[str, ...]
     seconds: float
 
@@ -87,7 +94,7 @@ class ReconstructionPlan:
         excluded = f" ({self.n_excluded:,} left out)" if self.n_excluded else ""
         rows = [
             ("Particles", f"{len(self.table):,}{excluded} of {self.source}"),
-            ("Images", f"{self.stack.box_px} px, {self.table.pixel_size_a:g} Å per pixel"),
+            ("Images", self.images_text),
             ("Half-sets", self.split_text),
             ("Device", f"{self.config.device}, {self.n_threads} thread{'s' if self.n_threads > 1 else ''}"),
             (
@@ -123,11 +130,12 @@ def plan_reconstruction(
     started = time.perf_counter()
     config = options.fit_config(resolve_device(options.device))
     loaded = _load(options, arrays)
-    table, stack = loaded.table, loaded.stack
-    _check_frame(table, stack, config)
-    table, split = assign_halves(table, options.seed)
+    as_read, split = assign_halves(as_stated(loaded.table, options), options.seed)
+    framed = frame_particles(as_read, loaded.stack, options)
+    table, stack = framed.table, framed.stack
+    _check_frame(framed, config)
     _require_enough(split, config)
-    mask = None if options.mask is None else _read_mask(options.mask, stack.box_px, table.pixel_size_a)
+    mask, mask_notes = (None, ()) if options.mask is None else read_mask(options.mask, framed.frame, framed.read_size)
     batch_size = 0 if config.schedule is None else config.schedule.batch_size
     memory = plan_memory(stack.box_px, len(table), batch_size, options.memory_bytes)
     require_memory(memory)
@@ -136,6 +144,8 @@ def plan_reconstruction(
         config=replace(config, chunk_bytes=memory.chunk_bytes),
         table=table,
         stack=stack,
+        table_as_read=as_read,
+        images_text=framed.images_text,
         split=split,
         mask=mask,
         n_threads=threads.configure(options.threads),
@@ -143,7 +153,8 @@ def plan_reconstruction(
         source=loaded.source,
         n_excluded=loaded.n_in_source - len(table),
         inputs=(*options.input_files, *loaded.stack_files),
-        notes=loaded.notes,
+        stack_files=loaded.stack_files,
+        notes=(*loaded.notes, *framed.notes, *mask_notes),
         seconds=time.perf_counter() - started,
     )
 
@@ -193,20 +204,19 @@ def _load(options: ReconstructionOptions, arrays: tuple[ParticleTable, ImageStac
         table, stack = arrays
         if stack.n != len(table):
             raise InputError(f"The table has {len(table)} particles and the stack {stack.n} images; expected as many.")
-        return _Particles(table, stack, "arrays in memory", len(table))
+        return _Particles(with_boxes(table, stack), stack, "arrays in memory", len(table))
     loaded = read(options)
     source = f"{options.particles} ({loaded.format_name})"
     return _Particles(loaded.table, loaded.stack, source, loaded.n_in_file, loaded.stack.paths, loaded.notes)
 
 
-def _check_frame(table: ParticleTable, stack: ImageStack, config: FitConfig) -> None:
+def _check_frame(framed: FramedParticles, config: FitConfig) -> None:
     """Refuse boxes, pixel sizes and diameters that the fit would only stumble over later."""
-    box_px = stack.box_px
-    if box_px % 2 or box_px < _SMALLEST_BOX_PX:
-        raise InputError(f"The images are {box_px} px wide; expected an even box of at least {_SMALLEST_BOX_PX} px.")
-    pixel_size_a = table.pixel_size_a
+    box_px, _ = framed.read_size
+    if box_px < SMALLEST_BOX_PX:
+        raise InputError(f"The images are {box_px} px wide; expected a box of at least {SMALLEST_BOX_PX} px.")
     if config.particle_diameter_a is not None:
-        background_window(box_px, 0.5 * config.particle_diameter_a / pixel_size_a)
+        background_window(framed.frame.box_px, 0.5 * config.particle_diameter_a / framed.frame.pixel_size_a)
 
 
 def _require_enough(split: HalfSplit, config: FitConfig) -> None:
@@ -218,14 +228,3 @@ def _require_enough(split: HalfSplit, config: FitConfig) -> None:
         )
     if config.schedule is not None:
         config.schedule.require_batch(smallest)
-
-
-def _read_mask(path: Path, box_px: int, pixel_size_a: float) -> Volume:
-    mask, mask_pixel_size_a = read_map(path)
-    check_mask(mask, box_px)
-    # Many programs write 0 or 1 when they do not know the size.
-    if mask_pixel_size_a not in (0.0, 1.0) and abs(mask_pixel_size_a / pixel_size_a - 1.0) > 1e-2:
-        raise InputError(
-            f"{path} has voxels of {mask_pixel_size_a:g} Å; expected {pixel_size_a:g} Å as the particles: resample it."
-        )
-    return mask

@@ -38,6 +38,14 @@ def reconstruct(
     class_number: int | None = None,
     bfactor_sign: BFactorSign = "file",
     cs_aberrations: CsAberrations = "refuse",
+    flip_hand: bool = False,
+    phase_flipped: bool = False,
+    premultiplied: bool = False,
+    box_px: int | None = None,
+    target_pixel_size_a: float | None = None,
+    max_resolution_a: float | None = None,
+    normalise: bool = False,
+    window: bool = False,
     particle_diameter_a: float | None = None,
     n_gaussians: int | None = None,
     mask: Path | str | None = None,
@@ -87,7 +95,7 @@ def reconstruct(
     invert
         Particles are dark although their file does not say so.
     pixel_size_a
-        Å; replaces that of the files.
+        Å; replaces that of the files. Nothing is resampled: it corrects a wrong calibration.
     class_number
         Use the particles of this class only, numbered as in the file.
     bfactor_sign
@@ -96,12 +104,24 @@ def reconstruct(
     cs_aberrations
         Aberrations and anisotropic magnification in a cryoSPARC file: ``model`` them by the convention of
         docs/conventions.md, ``ignore`` them, or ``refuse`` a file that has them.
+    flip_hand
+        Turn the poses so that the map comes out mirrored along z.
+    phase_flipped, premultiplied
+        The images were phase-flipped, or multiplied by their CTF, although their file does not say so.
+    box_px, target_pixel_size_a, max_resolution_a
+        Working size, given by at most one of them: the side of the box (even), a pixel size to come close to (Å), or
+        the resolution to keep (Å). Images are Fourier-cropped while they are read. By default the box of most images,
+        to which others are cropped or padded.
+    normalise
+        Bring the background of every image, outside the particle's circle, to mean 0, no ramp and standard deviation 1.
+    window
+        Set the background of every image to its mean, softly, once the noise was measured there.
     particle_diameter_a
         Diameter in Å of the sphere that holds the particle; None finds it.
     n_gaussians
         Gaussians in each fit; None takes them from the particle's volume and the box.
     mask
-        Map of values 0 to 1: the region to fit, and the mask of the curves.
+        Map of values 0 to 1: the region to fit, and the mask of the curves. In the working box or the images' own.
     engine
         ``aggregate`` fits to the sums of one pass over the images; ``images`` goes through the images again and again,
         as the paper does.
@@ -156,6 +176,14 @@ def reconstruct(
         class_number=class_number,
         bfactor_sign=bfactor_sign,
         cs_aberrations=cs_aberrations,
+        flip_hand=flip_hand,
+        phase_flipped=phase_flipped,
+        premultiplied=premultiplied,
+        box_px=box_px,
+        target_pixel_size_a=target_pixel_size_a,
+        max_resolution_a=max_resolution_a,
+        normalise=normalise,
+        window=window,
         particle_diameter_a=particle_diameter_a,
         n_gaussians=n_gaussians,
         mask=_path(mask),

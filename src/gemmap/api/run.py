@@ -107,7 +107,7 @@ def carry_out(
     keeper = Checkpoint(folder.checkpoint_path, plan.options.checkpoint_interval_s) if plan.can_resume else None
     try:
         folder.write_record(record)
-        folder.write_particles(plan.table, getattr(plan.stack, "paths", None))
+        folder.write_particles(plan.table_as_read, plan.stack_files or None)
         for line in plan.lines():
             folder.log.write(line)
         result = _compute(plan, folder, progress, keeper)

@@ -15,7 +15,7 @@ from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
 
-_FIT, _IMAGES, _RUN = "Fit", "Images engine", "Run"
+_SIZE, _FIT, _IMAGES, _RUN = "Images", "Fit", "Images engine", "Run"
 
 EXAMPLE = (
     "[bold]Example:[/bold] gemmap reconstruct Refine3D/job010/run_data.star -o run1\n\n"
@@ -55,6 +55,57 @@ def reconstruct(
     class_number: reading.ClassNumber = None,
     bfactor_sign: reading.BFactorSignOption = "file",
     cs_aberrations: reading.CsAberrationsOption = "refuse",
+    flip_hand: Annotated[
+        bool,
+        typer.Option("--flip-hand", help="Turn the poses so that the map comes out mirrored.", rich_help_panel=_SIZE),
+    ] = False,
+    phase_flipped: Annotated[
+        bool,
+        typer.Option("--phase-flipped", help="The images were phase-flipped.", rich_help_panel=_SIZE),
+    ] = False,
+    premultiplied: Annotated[
+        bool,
+        typer.Option("--premultiplied", help="The images were multiplied by their CTF.", rich_help_panel=_SIZE),
+    ] = False,
+    box_px: Annotated[
+        int | None,
+        typer.Option(
+            "--box",
+            metavar="N",
+            help="Downsample the images to this box, even, by Fourier cropping; by default that of most images.",
+            rich_help_panel=_SIZE,
+        ),
+    ] = None,
+    target_pixel_size_a: Annotated[
+        float | None,
+        typer.Option(
+            "--target-pixel-size",
+            metavar="Å",
+            help="Downsample the images to about this pixel size, with the nearest even box.",
+            rich_help_panel=_SIZE,
+        ),
+    ] = None,
+    max_resolution_a: Annotated[
+        float | None,
+        typer.Option(
+            "--max-resolution",
+            metavar="Å",
+            help="Downsample the images as far as this resolution is kept.",
+            rich_help_panel=_SIZE,
+        ),
+    ] = None,
+    normalise: Annotated[
+        bool,
+        typer.Option(
+            "--normalise",
+            help="Bring the background of every image to mean 0, no ramp, standard deviation 1.",
+            rich_help_panel=_SIZE,
+        ),
+    ] = False,
+    window: Annotated[
+        bool,
+        typer.Option("--window", help="Set the background of every image to its mean, softly.", rich_help_panel=_SIZE),
+    ] = False,
     particle_diameter_a: Annotated[
         float | None,
         typer.Option(
@@ -185,6 +236,14 @@ def reconstruct(
         "class_number": class_number,
         "bfactor_sign": bfactor_sign,
         "cs_aberrations": cs_aberrations,
+        "flip_hand": flip_hand,
+        "phase_flipped": phase_flipped,
+        "premultiplied": premultiplied,
+        "box_px": box_px,
+        "target_pixel_size_a": target_pixel_size_a,
+        "max_resolution_a": max_resolution_a,
+        "normalise": normalise,
+        "window": window,
         "particle_diameter_a": particle_diameter_a,
         "n_gaussians": n_gaussians,
         "mask": mask,

@@ -31,6 +31,10 @@ class FitConfig:
         What of a Gaussian may change beside centre and mass.
     chunk_bytes
         Images read at a time; None for the usual amount.
+    normalise
+        Bring every image to a background of mean 0, no ramp and standard deviation 1.
+    window
+        Set the background of every image to its mean, once the noise was measured there.
     schedule
         Of the images engine; None fits with the aggregate engine.
     """
@@ -42,6 +46,8 @@ class FitConfig:
     device: str = "cpu"
     shape: Shape = "free"
     chunk_bytes: int | None = None
+    normalise: bool = False
+    window: bool = False
     schedule: Schedule | None = None
 
     def __post_init__(self) -> None:

@@ -1,11 +1,9 @@
 """Diameter of the particle, from where two independent low-resolution maps agree."""
 
 import numpy as np
-import scipy.fft
 import scipy.ndimage
-import torch
 
-from gemmap._types import Curve, Float, Int, Volume
+from gemmap._types import Curve, Int, Volume
 from gemmap.fit.aggregate import Accumulator
 from gemmap.fit.backprojection import back_projection
 from gemmap.geometry.grids import radius_px
@@ -14,6 +12,7 @@ from gemmap.particles.dead_images import DeadImages
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import noise_spectrum
+from gemmap.physics.resampling import resample_images
 
 #: Side of the small maps and the largest number of particles used.
 SMALL_BOX_PX, PARTICLES, CHUNK = 48, 2000, 250
@@ -53,25 +52,11 @@ def _small_map(
         part, whole = read_living(stack, rows[start : start + CHUNK], dead)
         if len(part) == 0:
             continue
-        images = _fourier_crop(whole, small)
+        images = resample_images(whole, small)
         if accumulator.n_particles == 0:
             inverse_noise = 1.0 / noise_spectrum(images, 0.5 * LARGEST * small)[None]
         accumulator.add(images, table.select(part), inverse_noise, np.zeros(len(part), np.int64))
     return back_projection(accumulator.finish()) if accumulator.n_particles else None
-
-
-def _fourier_crop(images: Float[np.ndarray, "n d d"], small: int) -> Float[np.ndarray, "n s s"]:
-    """Images of side ``small`` with the same low frequencies; origin stays at index N//2."""
-    box = images.shape[-1]
-    if small == box:
-        return images
-    transform = np.fft.fftshift(
-        scipy.fft.fft2(np.fft.ifftshift(images, axes=(1, 2)), workers=torch.get_num_threads()), axes=(1, 2)
-    )
-    start = box // 2 - small // 2
-    cut = transform[:, start : start + small, start : start + small]
-    real = scipy.fft.ifft2(np.fft.ifftshift(cut, axes=(1, 2)), workers=torch.get_num_threads()).real
-    return np.fft.fftshift(real, axes=(1, 2)).astype(np.float32) * np.float32((small / box) ** 2)
 
 
 def _agreement_radius(map1: Volume, map2: Volume) -> float | None:

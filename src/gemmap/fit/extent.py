@@ -1,5 +1,6 @@
 """How far the particle reaches: as the user says, as it is seen, or as a guess that fades out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,7 @@ from gemmap.fit.config import FitConfig
 from gemmap.fit.diameter import estimate_diameter_px
 from gemmap.fit.progress import Progress
 from gemmap.fit.region import EDGE_PX
+from gemmap.particles.background import Circles
 from gemmap.particles.dead_images import DeadImages
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
@@ -52,3 +54,18 @@ def find_extent(
         f"({diameter:.0f} of {stack.box_px} px); give --particle-diameter if you know better"
     )
     return Extent(0.5 * diameter)
+
+
+def particle_circles(
+    table: ParticleTable, rows: Mapping[int, Int[np.ndarray, " n"]], extent: Mapping[int, Extent]
+) -> Circles:
+    """Return where the particle is in every image, by the extent that its own half found.
+
+    An extent is in pixels of the map, a circle in pixels of the particle's image.
+    """
+    pixel_sizes_a = np.array([group.pixel_size_a for group in table.optics])[table.optics_group]
+    radius_a, edge_a = np.zeros(len(table)), np.zeros(len(table))
+    for half, own in rows.items():
+        radius_a[own] = extent[half].radius_px * table.pixel_size_a
+        edge_a[own] = extent[half].edge_px * table.pixel_size_a
+    return Circles(radius_a / pixel_sizes_a, edge_a / pixel_sizes_a, -table.shifts_a / pixel_sizes_a[:, None])

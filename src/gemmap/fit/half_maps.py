@@ -11,7 +11,7 @@ from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.aggregate_tensors import aggregate_from_tensors, aggregate_to_tensors
 from gemmap.fit.choice import Choice, joint
 from gemmap.fit.config import FitConfig
-from gemmap.fit.extent import Extent, find_extent
+from gemmap.fit.extent import Extent, find_extent, particle_circles
 from gemmap.fit.images import Particles
 from gemmap.fit.init import default_count
 from gemmap.fit.keeper import Forgetful, Keeper, RunState
@@ -30,6 +30,7 @@ from gemmap.fit.region import Region
 from gemmap.fit.residual import error_variance
 from gemmap.fit.single import fit
 from gemmap.fit.trials import choose
+from gemmap.particles.background import NormalisedStack, WindowedStack
 from gemmap.particles.batches import read_living
 from gemmap.particles.dead_images import DeadImages, named
 from gemmap.particles.stack import ImageStack
@@ -94,12 +95,17 @@ def reconstruct_halves(
     """
     state = RunState(keeper or Forgetful(), progress)
     dead = recall_dead(len(table), state)
-    run = _Run(table, stack, config, progress, mask, state, dead)
     rows = {half: np.flatnonzero(table.half == half) for half in (1, 2)}
     extent = {half: find_extent(table, stack, rows[half], half, dead, config, progress) for half in (1, 2)}
     state.lap("particle diameter")
+    circles = particle_circles(table, rows, extent)
+    if config.normalise:
+        stack = NormalisedStack(stack, circles)
     noise = {half: _noise(table, stack, rows[half], extent[half].radius_px, dead) for half in (1, 2)}
     state.lap("noise spectra")
+    if config.window:
+        stack = WindowedStack(stack, circles)
+    run = _Run(table, stack, config, progress, mask, state, dead)
     halves = {half: _fit_half(run, half, rows[half], 1.0 / noise[half], extent[half]) for half in (1, 2)}
     largest = max(extent.values(), key=lambda e: e.radius_px)
     full = _fit_all(run, halves[1], halves[2], noise, largest)

@@ -18,6 +18,7 @@ from gemmap.io.cs_aberrations import CsAberrationValues, read_aberrations
 from gemmap.io.cs_alignments import single_alignment
 from gemmap.io.cs_fields import CsFields, read_cs_fields
 from gemmap.io.image_list import ImageList
+from gemmap.io.pixel_override import override_notes
 from gemmap.particles.table import OpticsGroup, ParticleTable
 from gemmap.physics.ctf import CtfParameters
 
@@ -61,6 +62,8 @@ def read_cs(
     fields, class_of = single_alignment(fields, notes)
     file_pixel_sizes = _image_pixel_sizes(fields, pixel_size_a)
     pixel_sizes = file_pixel_sizes if pixel_size_a is None else np.full(fields.n, pixel_size_a)
+    if pixel_size_a is not None:
+        notes += override_notes(pixel_size_a, file_pixel_sizes)
     shift_pixels = _shift_pixel_sizes(fields, file_pixel_sizes, notes) * (pixel_sizes / file_pixel_sizes)
     images = cs_images(fields, notes)
     values = read_aberrations(fields, "ignore" if no_ctf else aberrations, notes)

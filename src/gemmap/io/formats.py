@@ -6,16 +6,19 @@ from pathlib import Path
 
 import numpy as np
 
+from gemmap._types import Int
 from gemmap.errors import FormatError, InputError
 from gemmap.io.choices import BFactorSign, CsAberrations
 from gemmap.io.classes import choose_class
 from gemmap.io.cryodrgn import build_table, read_images, read_rows, read_views
 from gemmap.io.cs import read_cs
 from gemmap.io.image_list import FileKind
-from gemmap.io.mrc import MrcStack, open_images, open_stack
+from gemmap.io.mrc import open_images, open_stack
+from gemmap.io.mrc_stack import MrcStack
 from gemmap.io.opening import open_input
 from gemmap.io.outside import require_inside
 from gemmap.io.paths import project_folders
+from gemmap.io.pixel_override import override_notes
 from gemmap.io.relion import read_relion
 from gemmap.particles.table import ParticleTable
 
@@ -139,12 +142,14 @@ def read_particles(
         views = read_views(images, poses, trans, ctf, ind, first)
         stack = open_images(views.images, folders, strip_prefix=strip_prefix, datadir=datadir, invert=invert)
         size = pixel_size_a
+        if size is not None and views.ctf is not None:
+            notes = (*notes, *override_notes(size, views.ctf[:, 0] * views.ctf[:, 1] / stack.boxes_px))
         if ctf is None and pixel_size_a is None:
             size = _header_pixel_size(stack, path)
             notes = (*notes, f"Pixel size {size:g} Å taken from the stack headers.")
         table = build_table(views.images, views.rotations, views.shift_fractions, views.ctf, stack.box_px, size)
 
-    table = _with_box(drop_unused(table), stack.box_px, path, pixel_size_a)
+    table = _with_boxes(drop_unused(table), stack.boxes_px, path, pixel_size_a)
     if not allow_outside:
         require_inside(table.stacks, stack.paths, path, datadir=datadir, has_prefix=bool(strip_prefix))
     name = "cryoDRGN" if poses is not None else {"star": "RELION", "cs": "cryoSPARC"}[kind]
@@ -287,15 +292,25 @@ def _header_pixel_size(stack: MrcStack, path: Path) -> float:
     return sizes[0]
 
 
-def _with_box(table: ParticleTable, box_px: int, path: Path, override_a: float | None) -> ParticleTable:
-    """Fill in the box, after checking that the file speaks of images of this size."""
-    for group in table.optics:
-        if group.box_px not in (None, box_px) and override_a is None:
+def _with_boxes(
+    table: ParticleTable, boxes_px: Int[np.ndarray, " n"], path: Path, override_a: float | None
+) -> ParticleTable:
+    """Fill in the boxes, after checking that the file speaks of images of this size.
+
+    A group whose particles were extracted in several boxes becomes one group for each.
+    """
+    pairs, optics_group = np.unique(np.stack([table.optics_group, boxes_px], axis=-1), axis=0, return_inverse=True)
+    optics = []
+    for number, box in pairs:
+        group = table.optics[number]
+        if group.box_px not in (None, box) and override_a is None:
             raise InputError(
-                f"{path} describes images of {group.box_px} px, but the stacks hold images of {box_px} px, so its "
+                f"{path} describes images of {group.box_px} px, but the stacks hold images of {box} px, so its "
                 "pixel size is in doubt; give the stacks it was made for, or --pixel-size."
             )
-    return replace(table, optics=tuple(replace(group, box_px=box_px) for group in table.optics))
+        name = group.name if (pairs[:, 0] == number).sum() == 1 else f"{group.name}_{box}px"
+        optics.append(replace(group, name=name, box_px=int(box)))
+    return replace(table, optics=tuple(optics), optics_group=optics_group.reshape(-1))
 
 
 def drop_unused(table: ParticleTable) -> ParticleTable:

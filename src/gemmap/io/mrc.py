@@ -1,150 +1,19 @@
-"""Maps and particle stacks in MRC files. Pixels are memory-mapped, never read whole."""
+"""Maps and particle stacks in MRC files."""
 
-import mmap
-import threading
-from collections import OrderedDict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from gemmap._types import Float, Int, PerParticle, Volume
+from gemmap._types import Volume
 from gemmap.errors import InputError, NumericsError
 from gemmap.io.atomic import atomic_path
 from gemmap.io.image_list import ImageList
-from gemmap.io.mrc_header import HEADER_BYTES, MODES, MrcHeader, build_header, read_header
-from gemmap.io.paths import resolve_stacks
+from gemmap.io.mrc_header import HEADER_BYTES, MODES, build_header, read_header
+from gemmap.io.mrc_stack import MrcStack, last_images
+from gemmap.io.paths import find_stacks, missing_stacks
+from gemmap.io.stack_problems import StackProblem, read_headers, refuse
 from gemmap.particles.table import ParticleTable
-
-#: Maps kept open at once; thousands of stacks stay within any limit on open files.
-_OPEN_STACKS = 16
-_SMALLEST_BOX_PX = 16
-
-
-class MrcStack:
-    """Particle images spread over MRC stacks; implements ``particles.stack.ImageStack``.
-
-    Parameters
-    ----------
-    headers
-        One per stack.
-    stack_of, index_in_stack
-        (n,), the stack of each particle and its 0-based image there.
-    sign
-        (n,), +1 or -1, multiplied into the pixels so that particles are bright.
-
-    Raises
-    ------
-    InputError
-        If images are not square, of one box, even and >= 16 px, or if a stack has fewer images than asked for.
-    """
-
-    def __init__(
-        self,
-        headers: Sequence[MrcHeader],
-        stack_of: Int[np.ndarray, " n"],
-        index_in_stack: Int[np.ndarray, " n"],
-        sign: PerParticle,
-    ) -> None:
-        self._headers = tuple(headers)
-        self._stack_of = np.asarray(stack_of)
-        self._index = np.asarray(index_in_stack)
-        self._sign = np.asarray(sign, np.float32)
-        self._open: OrderedDict[int, np.ndarray] = OrderedDict()
-        self._lock = threading.Lock()
-        self._box_px = _common_box(self._headers)
-        self._check_counts()
-
-    def _check_counts(self) -> None:
-        highest = np.full(len(self._headers), -1, np.int64)
-        np.maximum.at(highest, self._stack_of, self._index)
-        for header, last in zip(self._headers, highest, strict=True):
-            if last >= header.shape[0]:
-                raise InputError(
-                    f"{header.path} holds {header.shape[0]} images; the particle file asks for image {last + 1}: "
-                    "it belongs to another stack or another extraction."
-                )
-
-    @property
-    def n(self) -> int:
-        """Number of particles."""
-        return len(self._stack_of)
-
-    @property
-    def box_px(self) -> int:
-        """Side of the square images in pixels."""
-        return self._box_px
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The stacks' files, in the order of the table's stacks."""
-        return tuple(header.path for header in self._headers)
-
-    @property
-    def header_pixel_sizes_a(self) -> tuple[float, ...]:
-        """The different pixel sizes that the stacks' headers give, in Å, ascending; 0 where one does not say."""
-        return tuple(sorted({header.pixel_size_a[0] for header in self._headers}))
-
-    def read(self, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b d d"]:
-        """Return the images of the given particles, in the order asked, as float32 and bright.
-
-        Stacks are visited one after another and each from front to back, whatever the order of ``rows``.
-        """
-        rows = np.asarray(rows)
-        images = np.empty((len(rows), self._box_px, self._box_px), np.float32)
-        stack_of, index, sign = self._stack_of[rows], self._index[rows], self._sign[rows]
-        opened, pixels = -1, images
-        for place in np.lexsort((index, stack_of)):
-            if stack_of[place] != opened:
-                _release(pixels)
-                opened = int(stack_of[place])
-                pixels = self._pixels(opened)
-            images[place] = pixels[index[place]]
-            if sign[place] != 1.0:
-                images[place] *= sign[place]
-        _release(pixels)
-        return images
-
-    def _pixels(self, stack: int) -> np.ndarray:
-        with self._lock:
-            if stack not in self._open:
-                self._open[stack] = self._headers[stack].map_pixels()
-                if len(self._open) > _OPEN_STACKS:
-                    self._open.popitem(last=False)
-            self._open.move_to_end(stack)
-            return self._open[stack]
-
-
-def _release(pixels: np.ndarray) -> None:
-    """Give back the pages of a mapped file: they stay in the system's cache, but no longer count as our memory."""
-    mapped = getattr(pixels, "_mmap", None)
-    if mapped is not None:
-        mapped.madvise(mmap.MADV_DONTNEED)
-
-
-def _common_box(headers: Sequence[MrcHeader]) -> int:
-    """Side of the images shared by all stacks, after checking that it can be used."""
-    if not headers:
-        raise InputError("No particle is left, so there is no image to read; check the filters given.")
-    first = headers[0]
-    for header in headers:
-        _, ny, nx = header.shape
-        if nx != ny:
-            raise InputError(f"{header.path} has images of {nx} x {ny} px; expected square images.")
-        if header.axes != (1, 2, 3):
-            raise InputError(f"{header.path} has axis order {header.axes}; expected (1, 2, 3) for a stack of images.")
-        if nx != first.shape[2]:
-            raise InputError(
-                f"Images have different boxes: {first.path} {first.shape[2]} px, {header.path} {nx} px; "
-                "expected one box: extract or resample them alike."
-            )
-    box = first.shape[2]
-    if box % 2 or box < _SMALLEST_BOX_PX:
-        raise InputError(
-            f"{first.path} has a box of {box} px; expected an even box of at least {_SMALLEST_BOX_PX} px: "
-            "extract the particles again."
-        )
-    return box
 
 
 def open_stack(
@@ -166,11 +35,10 @@ def open_stack(
 
     Raises
     ------
-    InputError
-        If stacks are missing, damaged, too short, or differ in box.
+    InputError, FormatError
+        If stacks are missing, damaged or too short: how many, and the first three.
     """
-    images = ImageList(table.stacks, table.stack_of, table.index_in_stack, table.image_sign, table.half)
-    return open_images(images, folders, strip_prefix=strip_prefix, datadir=datadir, invert=invert)
+    return open_images(_images_of(table), folders, strip_prefix=strip_prefix, datadir=datadir, invert=invert)
 
 
 def open_images(
@@ -183,9 +51,32 @@ def open_images(
 ) -> MrcStack:
     """Open a list of images before there is a table of particles; see `open_stack`."""
     used, stack_of = np.unique(images.stack_of, return_inverse=True)
-    paths = resolve_stacks([images.stacks[i] for i in used], folders, strip_prefix=strip_prefix, datadir=datadir)
+    names = [images.stacks[i] for i in used]
+    paths = find_stacks(names, folders, strip_prefix=strip_prefix, datadir=datadir)
+    headers, problems = read_headers(names, paths, last_images(len(names), stack_of, images.index_in_stack))
+    if problems and len(problems) == paths.count(None):
+        raise missing_stacks(names, paths, folders, datadir)
+    refuse(problems, len(names))
     sign = images.sign * (-1.0 if invert else 1.0)
-    return MrcStack([read_header(path) for path in paths], stack_of, images.index_in_stack, sign)
+    return MrcStack(headers, stack_of, images.index_in_stack, sign)
+
+
+def stack_problems(
+    table: ParticleTable,
+    folders: Sequence[Path],
+    *,
+    strip_prefix: str | None = None,
+    datadir: Path | None = None,
+) -> list[StackProblem]:
+    """Return every stack of a table's particles that is missing, damaged or too short; parameters as `open_stack`."""
+    used, stack_of = np.unique(table.stack_of, return_inverse=True)
+    names = [table.stacks[i] for i in used]
+    paths = find_stacks(names, folders, strip_prefix=strip_prefix, datadir=datadir)
+    return read_headers(names, paths, last_images(len(names), stack_of, table.index_in_stack))[1]
+
+
+def _images_of(table: ParticleTable) -> ImageList:
+    return ImageList(table.stacks, table.stack_of, table.index_in_stack, table.image_sign, table.half)
 
 
 def read_map(path: Path) -> tuple[Volume, float]:

@@ -48,6 +48,11 @@ class MrcHeader:
     pixel_size_a: tuple[float, float, float]
     axes: tuple[int, int, int]
 
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of one section."""
+        return self.shape[1] * self.shape[2] * self.dtype.itemsize
+
     def map_pixels(self) -> np.ndarray:
         """Memory-map the pixels as (sections, rows, columns), in the file's own type."""
         try:

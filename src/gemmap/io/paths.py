@@ -17,14 +17,14 @@ def project_folders(metadata: Path) -> tuple[Path, ...]:
     return tuple(dict.fromkeys((folder, *folder.parents, Path.cwd())))
 
 
-def resolve_stacks(
+def find_stacks(
     names: Sequence[str],
     folders: Sequence[Path],
     *,
     strip_prefix: str | None = None,
     datadir: Path | None = None,
-) -> list[Path]:
-    """Return the path of every stack.
+) -> list[Path | None]:
+    """Return the path of every stack, None for those that are nowhere.
 
     Parameters
     ----------
@@ -40,29 +40,51 @@ def resolve_stacks(
     Raises
     ------
     InputError
-        If stacks are missing (how many, and the first three), or if no name starts with ``strip_prefix``.
+        If no name starts with ``strip_prefix``.
     """
     if strip_prefix and names and not any(name.startswith(strip_prefix) for name in names):
         raise InputError(
             f"No image name starts with {strip_prefix!r} (the first is {names[0]!r}); correct --strip-prefix."
         )
     search = [Path(datadir)] if datadir is not None else list(folders)
-    found: list[Path] = []
-    missing: list[str] = []
+    found: list[Path | None] = []
     for written in names:
         name = written.removeprefix(strip_prefix).lstrip("/") if strip_prefix else written
-        hit = next((folder for folder in search if is_file(folder / name)), None)
-        if hit is None:
-            missing.append(name)
-            continue
-        found.append(hit / name)
-    if missing:
-        where = str(search[0]) if datadir is not None else f"{folders[0]} and the folders above it"
-        raise InputError(
-            f"{len(missing)} of {len(names)} image stacks are missing ({', '.join(missing[:3])}"
-            f"{', ...' if len(missing) > 3 else ''}); looked in {where}: give --datadir or --strip-prefix."
-        )
+        found.append(next((folder / name for folder in search if is_file(folder / name)), None))
     return found
+
+
+def missing_stacks(
+    names: Sequence[str], found: Sequence[Path | None], folders: Sequence[Path], datadir: Path | None
+) -> InputError:
+    """Return the error that says how many stacks `find_stacks` did not find, the first three, and where it looked."""
+    missing = [name for name, path in zip(names, found, strict=True) if path is None]
+    where = str(datadir) if datadir is not None else f"{folders[0]} and the folders above it"
+    return InputError(
+        f"{len(missing)} of {len(names)} image stacks are missing ({', '.join(missing[:3])}"
+        f"{', ...' if len(missing) > 3 else ''}); looked in {where}: give --datadir or --strip-prefix."
+    )
+
+
+def resolve_stacks(
+    names: Sequence[str],
+    folders: Sequence[Path],
+    *,
+    strip_prefix: str | None = None,
+    datadir: Path | None = None,
+) -> list[Path]:
+    """Return the path of every stack; parameters as `find_stacks`.
+
+    Raises
+    ------
+    InputError
+        If stacks are missing (how many, and the first three), or if no name starts with ``strip_prefix``.
+    """
+    found = find_stacks(names, folders, strip_prefix=strip_prefix, datadir=datadir)
+    present = [path for path in found if path is not None]
+    if len(present) < len(names):
+        raise missing_stacks(names, found, folders, datadir)
+    return present
 
 
 def names_from(metadata: Path, names: Sequence[str], stacks: Sequence[Path]) -> list[str]:

@@ -12,6 +12,7 @@ from gemmap._types import Int, PerParticle, Shifts
 from gemmap.errors import FormatError, InputError
 from gemmap.geometry.rotations import from_relion_euler
 from gemmap.io.columns import number_names
+from gemmap.io.pixel_override import override_notes
 from gemmap.io.relion_optics import optics_groups, require_ctf
 from gemmap.io.relion_table import RelionTable, image_list, read_relion_table
 from gemmap.particles.table import ParticleTable
@@ -103,13 +104,12 @@ def _refuse_unmodelled_images(joined: RelionTable) -> None:
 
 def _pixel_sizes(joined: RelionTable, override_a: float | None, notes: list[str]) -> PerParticle:
     """Pixel size of each particle's image in Å."""
+    stated = _stated_pixel_sizes(joined)
     if override_a is not None:
+        notes += override_notes(override_a, np.zeros(0) if stated is None else stated)
         return np.full(len(joined), override_a)
-    if "rlnImagePixelSize" in joined:
-        sizes = joined.floats("rlnImagePixelSize")
-    elif "rlnDetectorPixelSize" in joined and "rlnMagnification" in joined:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sizes = 1e4 * joined.floats("rlnDetectorPixelSize") / joined.floats("rlnMagnification")
+    if stated is not None:
+        sizes = stated
     else:
         label = next((label for label in _INDIRECT_PIXEL_SIZES if label in joined), None)
         if label is None:
@@ -124,6 +124,16 @@ def _pixel_sizes(joined: RelionTable, override_a: float | None, notes: list[str]
             f"{joined.source} gives a pixel size that is not a positive number; give it with --pixel-size."
         )
     return sizes
+
+
+def _stated_pixel_sizes(joined: RelionTable) -> PerParticle | None:
+    """Pixel sizes that the file gives for its images, None if it gives none."""
+    if "rlnImagePixelSize" in joined:
+        return joined.floats("rlnImagePixelSize")
+    if "rlnDetectorPixelSize" in joined and "rlnMagnification" in joined:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.asarray(1e4 * joined.floats("rlnDetectorPixelSize") / joined.floats("rlnMagnification"))
+    return None
 
 
 def _shifts_a(joined: RelionTable, pixel_sizes_a: PerParticle, notes: list[str]) -> Shifts:

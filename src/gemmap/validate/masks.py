@@ -100,6 +100,17 @@ def check_mask(mask: Volume, box_px: int) -> None:
         raise InputError("The mask is zero everywhere; expected 1 at the particle: lower its threshold.")
 
 
+def resample_mask(mask: Volume, pixel_size_a: float, box_px: int, new_pixel_size_a: float) -> Volume:
+    """Return a mask on another grid with the same origin, index N//2: values in between are linear, so stay in 0..1."""
+    step = new_pixel_size_a / pixel_size_a
+    start = len(mask) // 2 - step * (box_px // 2)
+    return np.asarray(
+        scipy.ndimage.affine_transform(
+            mask, np.full(3, step), np.full(3, start), (box_px,) * 3, np.float32, order=1, mode="nearest"
+        )
+    )
+
+
 def _low_pass(volume: Volume, pixel_size_a: float, resolution_a: float, workers: int) -> Volume:
     n = len(volume)
     cutoff = n * pixel_size_a / resolution_a
