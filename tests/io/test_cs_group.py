@@ -38,6 +38,7 @@ class TestGroups:
         """The particles over two files, each with fields of slots that the group takes from the other."""
         whole = columns()
         main = {k: v for k, v in whole.items() if not k.startswith("blob/")}
+        main["blob/psize_A"] = np.full(3, 9.0, "f4")  # the group says that blob stands elsewhere
         cs(folder / f"{prefix}J12_particles.cs", main)
         other = {k: v[[2, 0, 1]] for k, v in whole.items() if k == "uid" or k.startswith("blob/")}
         cs(folder / f"{prefix}J12_passthrough_particles.cs", other | {"ctf/df1_A": np.full(3, 1.0)})
