@@ -198,7 +198,7 @@ class TestRefusals:
         table = replace(project.table, optics=tuple(replace(g, even_zernike=even) for g in project.table.optics))
         write_star31(project.folder / "start.star", table)
         convert(ReadingOptions(project.folder / "start.star"), project.folder / "d")
-        assert_same_images(read(reading(project.folder, "cryodrgn")).table, table)
+        assert_same_images(read(reading(project.folder, "cryodrgn")).table, table, names=False)
 
     def test_aberrations_in_cs_files(self, project: Project) -> None:
         folder, table = project.folder, full_table(project.table)
@@ -306,7 +306,7 @@ class TestNames:
         assert back.table.stacks == table.stacks
         convert(ReadingOptions(project.folder / "a.star"), project.folder / "d")
         names = starfile.read(project.folder / "d" / "particles.star")["particles"]["rlnImageName"]
-        assert names[0] == "000001@Extract/stack0.mrc"
+        assert names[0] == "000001@../Extract/stack0.mrc"
 
     def test_box_from_the_stack_where_the_file_has_none(self, project: Project) -> None:
         table = replace(project.table, optics=tuple(replace(g, box_px=None) for g in project.table.optics))
