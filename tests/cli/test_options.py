@@ -2,6 +2,7 @@
 
 import json
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -17,11 +18,13 @@ from gemmap.cli.main import app
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig
 from gemmap.fit.schedule import Schedule
+from gemmap.io.cs_write import write_cs
 from gemmap.io.formats import read_particles
 from gemmap.io.mrc import write_map, write_stack
-from gemmap.io.relion import write_star31
+from gemmap.io.relion_write import write_star31
 from gemmap.particles.table import OpticsGroup
 from gemmap.physics.resampling import resample_images
+from gemmap.physics.zernike import odd_from_cubic
 
 DEFAULT_STEPS = FitConfig.max_steps
 
@@ -132,6 +135,34 @@ def test_reading_options(reconstruct: Callable, particles: Path, simulated: Path
     text = particles.read_text().replace("@particles.mrcs", "@old/place/particles.mrcs")
     particles.write_text(text)
     assert len(reconstruct("--datadir", elsewhere, "--strip-prefix", "old/place/")[0]) == 200
+
+
+def test_choices_about_what_the_file_says(reconstruct: Callable, particles: Path, tmp_path: Path) -> None:
+    loaded = read_particles(particles).table
+    assert loaded.ctf is not None
+    ctf = replace(loaded.ctf, bfactor_a2=np.full(200, -20.0))
+    write_star31(particles, replace(loaded, ctf=ctf, class_of=np.arange(200) % 2 + 1))
+    assert reconstruct()[0].ctf.bfactor_a2[0] == -20.0
+    assert reconstruct("--bfactor-sign", "damping")[0].ctf.bfactor_a2[0] == 20.0
+    np.testing.assert_array_equal(reconstruct("--class", 2)[0].index_in_stack, np.arange(1, 200, 2))
+
+    group = replace(loaded.optics[0], odd_zernike=odd_from_cubic(100.0, 0.0, 0.0, 0.0))
+    write_cs(tmp_path / "particles.cs", replace(loaded, optics=(group,), optics_group=np.zeros(200, int)))
+    tilted = reconstruct("--cs-aberrations", "model", of=tmp_path / "particles.cs")[0].optics[0]
+    np.testing.assert_allclose(tilted.odd_zernike, group.odd_zernike, rtol=1e-5)
+    plain = reconstruct("--cs-aberrations", "ignore", of=tmp_path / "particles.cs")[0].optics[0]
+    assert plain.odd_zernike == ()
+
+
+def test_shifts_in_a_file_of_their_own(reconstruct: Callable, simulated: Path, tmp_path: Path) -> None:
+    with open(simulated / "poses.pkl", "rb") as handle:
+        rotations, shifts = pickle.load(handle)
+    np.savez(tmp_path / "rot.npz", rot=rotations)
+    np.savez(tmp_path / "trans.npz", trans=shifts)
+    files = ("--poses", tmp_path / "rot.npz", "--trans", tmp_path / "trans.npz", "--ctf", simulated / "ctf.pkl")
+    table = reconstruct(*files, of=simulated / "particles.mrcs")[0]
+    wanted = read_particles(simulated / "particles.star").table
+    np.testing.assert_allclose(table.shifts_a, wanted.shifts_a, atol=1e-4)
 
 
 def test_passthrough(reconstruct: Callable, simulated: Path, tmp_path: Path) -> None:

@@ -32,6 +32,19 @@ class TestPoses:
         for file in (dump(tmp_path / "r.pkl", EYES), dump(tmp_path / "t.pkl", (EYES,)), tmp_path / "r.npz"):
             assert not read_poses(file)[1].any()
 
+    def test_shifts_in_a_file_of_their_own(self, tmp_path: Path) -> None:
+        trans = np.arange(8.0).reshape(4, 2) / 10
+        np.savez(tmp_path / "t.npz", trans=trans)
+        rot = dump(tmp_path / "r.pkl", EYES)
+        for file in (dump(tmp_path / "t.pkl", trans), tmp_path / "t.npz"):
+            np.testing.assert_array_equal(read_poses(rot, file)[1], trans)
+        with pytest.raises(InputError, match=r"p\.pkl has shifts of its own; leave out --trans"):
+            read_poses(dump(tmp_path / "p.pkl", (EYES, trans)), tmp_path / "t.pkl")
+        with pytest.raises(FormatError, match=r"u\.pkl holds arrays of shapes \(4, 3, 3\), \(3, 2\)"):
+            read_poses(rot, dump(tmp_path / "u.pkl", trans[:3]))
+        with pytest.raises(InputError, match=r"v\.pkl has shifts up to 7; expected fractions"):
+            read_poses(rot, dump(tmp_path / "v.pkl", 10 * trans))
+
     @pytest.mark.parametrize(
         ("content", "message"),
         [

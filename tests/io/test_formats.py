@@ -82,6 +82,15 @@ class TestSameParticles:
         (project.folder / "ctf.pkl").write_bytes(pickle.dumps(ctf))
         assert_same_particles(load(files, "txt").table, project.table)
 
+    def test_several_boxes_in_ctf_pkl_are_named(self, project: Project, files: Files) -> None:
+        ctf = pickle.loads((project.folder / "ctf.pkl").read_bytes())
+        ctf[3:, 0] *= 2
+        ctf[3:, 1] /= 2
+        (project.folder / "ctf.pkl").write_bytes(pickle.dumps(ctf))
+        loaded = load(files, "txt")
+        assert_same_particles(loaded.table, project.table)
+        assert loaded.notes[0].startswith("ctf.pkl speaks of boxes of 16, 32 px")
+
 
 class TestOptions:
     @pytest.mark.parametrize("name", ALL)
@@ -233,6 +242,7 @@ class TestNotes:
         assert_same_particles(loaded.table, project.table.select(np.array([1, 2, 6])))
         assert loaded.notes == ("Class 3 was chosen, 3 of 10 particles (1: 6, 2: 1, 3: 3).",)
         assert loaded.n_in_file == 10
+        assert load(files, name, class_number=2).table.index_in_stack.tolist() == [3]
         (project.folder / "ind.pkl").write_bytes(pickle.dumps(np.array([6, 0, 1, 2])))
         chosen = load(files, name, class_number=3, ind=project.folder / "ind.pkl", first=2)
         assert_same_particles(chosen.table, project.table.select(np.array([6, 1])))

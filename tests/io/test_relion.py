@@ -2,103 +2,17 @@
 
 import math
 import pickle
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import starfile
-from io_project import assert_same_particles, random_table
+from io_project import assert_same_particles
+from star_sample import OLD, OPTICS, PARTICLES, star, with_column, without
 
 from gemmap.errors import InputError
 from gemmap.io.relion import read_relion
 from gemmap.io.relion_table import read_relion_images
-from gemmap.io.relion_write import write_star30, write_star31
-from gemmap.particles.table import OpticsGroup, ParticleTable
-from gemmap.physics.zernike import odd_from_beam_tilt
-
-OPTICS = """data_optics
-
-loop_
-_rlnOpticsGroup #1
-_rlnOpticsGroupName #2
-_rlnVoltage #3
-_rlnSphericalAberration #4
-_rlnAmplitudeContrast #5
-_rlnImagePixelSize #6
-_rlnImageSize #7
-_rlnImageDimensionality #8
-7 seven 300 2.7 0.1 1.25 64 2
-3 three 200 2.0 0.07 1.25 64 2
-"""
-# Rotations of the three rows, by hand: Rz(90)^T, Ry(90)^T, and the identity.
-PARTICLES = """data_particles
-
-loop_
-_rlnImageName #1
-_rlnAngleRot #2
-_rlnAngleTilt #3
-_rlnAnglePsi #4
-_rlnOriginXAngst #5
-_rlnOriginYAngst #6
-_rlnDefocusU #7
-_rlnDefocusV #8
-_rlnDefocusAngle #9
-_rlnPhaseShift #10
-_rlnCtfBfactor #11
-_rlnCtfScalefactor #12
-_rlnRandomSubset #13
-_rlnOpticsGroup #14
-000003@Extract/b.mrcs 90 0 0 1.5 -2.5 10000 9000 30 90 40 0.5 1 3
-000001@Extract/a.mrcs 0 90 0 0 0 11000 9500 -45 0 0 1 2 7
-2@Extract/b.mrcs 0 0 0 -1 2 12000 12000 0 0 0 1 1 3
-"""
-OLD = """data_
-
-loop_
-_rlnImageName #1
-_rlnAngleRot #2
-_rlnAngleTilt #3
-_rlnAnglePsi #4
-_rlnOriginX #5
-_rlnOriginY #6
-_rlnDefocusU #7
-_rlnDefocusV #8
-_rlnDefocusAngle #9
-_rlnVoltage #10
-_rlnSphericalAberration #11
-_rlnAmplitudeContrast #12
-_rlnMagnification #13
-_rlnDetectorPixelSize #14
-000001@a.mrcs 0 0 0 2 -4 10000 9000 30 300 2.7 0.1 40000 5
-000002@a.mrcs 0 0 0 1 3 10000 9000 30 300 2.6 0.1 40000 5
-"""
-
-
-def star(folder: Path, text: str) -> Path:
-    file = folder / "run_data.star"
-    file.write_text(text)
-    return file
-
-
-def without(text: str, label: str) -> str:
-    """The text with one column of its last loop removed."""
-    head, _, body = text.rpartition("loop_\n")
-    lines = body.splitlines()
-    labels = [line.split()[0] for line in lines if line.startswith("_")]
-    place = labels.index(f"_{label}")
-    rows = [line.split() for line in lines if line and not line.startswith("_")]
-    kept = ["_" + name[1:] for i, name in enumerate(labels) if i != place]
-    return head + "loop_\n" + "\n".join(kept + [" ".join(r[:place] + r[place + 1 :]) for r in rows]) + "\n"
-
-
-def with_column(text: str, label: str, values: list[str]) -> str:
-    """The text with one more column in its last loop."""
-    head, _, body = text.rpartition("loop_\n")
-    lines = [line for line in body.splitlines() if line.strip()]
-    n = sum(line.startswith("_") for line in lines)
-    rows = [f"{line} {value}" for line, value in zip(lines[n:], values, strict=True)]
-    return head + "loop_\n" + "\n".join([*lines[:n], f"_{label}", *rows]) + "\n"
 
 
 class TestGolden:
@@ -241,86 +155,6 @@ def test_refused_with_one_sentence(tmp_path: Path, text: str, message: str) -> N
     assert "\n" not in str(caught.value)
 
 
-class TestOpticsGroups:
-    def test_zernikes_and_magnification(self, tmp_path: Path) -> None:
-        text = with_column(OPTICS, "rlnOddZernike", ["[0,0,0,0,0,0]", "[0.5,-1,2.5,0,1e-3,-7]"])
-        text = with_column(text, "rlnEvenZernike", ["[]", "[1,2,3,4,5,6,7,8,9]"])
-        for place, entry in {"00": "1 1.01", "01": "0 0.02", "10": "0 -0.03", "11": "1 0.98"}.items():
-            text = with_column(text, f"rlnMagMat{place}", entry.split())
-        seven, three = read_relion(star(tmp_path, text + PARTICLES))[0].optics
-        assert (seven.name, three.name) == ("seven", "three")
-        assert (seven.odd_zernike, seven.even_zernike, seven.magnification) == ((), (), (1, 0, 0, 1))
-        assert three.odd_zernike == (0.5, -1.0, 2.5, 0.0, 1e-3, -7.0)
-        assert three.even_zernike == (1, 2, 3, 4, 5, 6, 7, 8, 9)
-        assert three.magnification == (1.01, 0.02, -0.03, 0.98)
-
-    @pytest.mark.parametrize("odd", [None, "[0,0,1,0,0,2]"])
-    def test_beam_tilt_is_added_to_the_odd_zernikes(self, tmp_path: Path, odd: str | None) -> None:
-        """The phase -2 pi Cs lambda^2 k^2 (tilt . k), summed at some k from the polynomials of RELION."""
-        text = with_column(with_column(OPTICS, "rlnBeamTiltX", ["0", "0.7"]), "rlnBeamTiltY", ["0", "-1.2"])
-        if odd is not None:
-            text = with_column(text, "rlnOddZernike", [odd, odd])
-        seven, three = read_relion(star(tmp_path, text + PARTICLES))[0].optics
-        assert seven.odd_zernike == (() if odd is None else (0, 0, 1, 0, 0, 2))
-        wavelength = 12.2643247 / math.sqrt(200e3 * (1 + 0.978466e-6 * 200e3))
-        for kx, ky in ((0.1, 0.0), (0.0, 0.13), (-0.21, 0.08)):
-            k, t = math.hypot(kx, ky), math.atan2(ky, kx)
-            z = [k * math.sin(t), k * math.cos(t), k**3 * math.sin(3 * t), (3 * k**3 - 2 * k) * math.sin(t),
-                 (3 * k**3 - 2 * k) * math.cos(t), k**3 * math.cos(3 * t)]  # fmt: skip
-            phase = sum(a * b for a, b in zip(three.odd_zernike, z, strict=True))
-            wanted = -2 * math.pi * 2.0e7 * wavelength**2 * k**2 * (0.7e-3 * kx - 1.2e-3 * ky)
-            wanted += 0 if odd is None else z[2] + 2 * z[5]
-            assert phase == pytest.approx(wanted, rel=1e-9)
-
-    def test_beam_tilt_of_each_particle_in_an_old_file(self, tmp_path: Path) -> None:
-        text = with_column(with_column(OLD, "rlnBeamTiltX", ["0.5", "-0.5"]), "rlnBeamTiltY", ["0", "0"])
-        table, _ = read_relion(star(tmp_path, text))
-        assert len(table.optics) == 2
-        first, second = (table.optics[g].odd_zernike for g in table.optics_group)
-        # By the Cs of each particle.
-        assert first[4] == pytest.approx(-second[4] * 2.7 / 2.6)
-        assert first[4] < 0
-
-    @pytest.mark.parametrize(
-        ("label", "said"),
-        [
-            ("rlnCtfDataAreCtfPremultiplied", "multiplied"),
-            ("rlnCtfDataArePhaseFlipped", "phase-flip"),
-            ("rlnCtfDataAreCtfCorrected", "corrected"),
-        ],
-    )
-    def test_what_was_done_about_the_ctf(self, tmp_path: Path, label: str, said: str) -> None:
-        text = with_column(OPTICS, label, ["0", "1"]) + PARTICLES
-        table, _ = read_relion(star(tmp_path, text))
-        assert [g.ctf_applied for g in table.optics] == ["none", said]
-        if said == "corrected":
-            assert read_relion(star(tmp_path, text), no_ctf=True)[0].ctf is None
-        else:
-            with pytest.raises(InputError, match=f"CTF went into its images .{said}.*leave out --no-ctf"):
-                read_relion(star(tmp_path, text), no_ctf=True)
-
-    def test_corrected_images_need_no_ctf_columns(self, tmp_path: Path) -> None:
-        particles = without(PARTICLES, "rlnDefocusU")
-        text = with_column(OPTICS, "rlnCtfDataAreCtfCorrected", ["1", "1"]) + particles
-        table, _ = read_relion(star(tmp_path, text))
-        assert (table.ctf, table.optics[0].ctf_applied) == (None, "corrected")
-        with pytest.raises(InputError, match="has no CTF"):
-            read_relion(star(tmp_path, with_column(OPTICS, "rlnCtfDataAreCtfCorrected", ["1", "0"]) + particles))
-
-    def test_without_a_ctf_aberrations_are_left_out(self, tmp_path: Path) -> None:
-        text = with_column(with_column(OPTICS, "rlnBeamTiltX", ["0", "1"]), "rlnMagMat00", ["1", "1.1"]) + PARTICLES
-        table, (note,) = read_relion(star(tmp_path, text), no_ctf=True)
-        assert [(g.odd_zernike, g.magnification[0]) for g in table.optics] == [((), 1.0), ((), 1.1)]
-        assert "Aberrations are part of the CTF" in note
-
-    def test_pixel_and_box_of_each_group(self, tmp_path: Path) -> None:
-        text = OPTICS.replace("0.07 1.25 64", "0.07 2.5 32") + PARTICLES
-        table, _ = read_relion(star(tmp_path, text))
-        assert [(g.pixel_size_a, g.box_px) for g in table.optics] == [(1.25, 64), (2.5, 32)]
-        assert table.ctf is not None
-        assert table.ctf.voltage_kv.tolist() == [200, 300, 200]
-
-
 class TestParticles:
     def test_micrographs_and_classes(self, tmp_path: Path) -> None:
         text = with_column(PARTICLES, "rlnMicrographName", ["m/b.mrc", "'m/a b.mrc'", "m/b.mrc"])
@@ -346,108 +180,6 @@ class TestParticles:
     def test_helical_columns_of_zeros_are_no_helix(self, tmp_path: Path) -> None:
         text = OPTICS + with_column(PARTICLES, "rlnHelicalTubeID", ["0", "0", "0"])
         assert len(read_relion(star(tmp_path, text))[0]) == 3
-
-
-class TestWriting:
-    @pytest.mark.parametrize("n", [1, 2, 11])
-    @pytest.mark.parametrize("write", [write_star31, write_star30])
-    def test_round_trip(self, tmp_path: Path, write: type, n: int) -> None:
-        table = random_table(n)
-        assert write(tmp_path / "a.star", table) == ()
-        back, _ = read_relion(tmp_path / "a.star")
-        assert_same_particles(back, table, rtol=1e-9)
-        np.testing.assert_array_equal(back.half, table.half)
-
-    def test_per_particle_microscope_values_survive(self, tmp_path: Path) -> None:
-        table = random_table(6)
-        assert table.ctf is not None
-        table = replace(table, ctf=replace(table.ctf, cs_mm=np.linspace(2.0, 2.5, 6)))
-        write_star31(tmp_path / "a.star", table)
-        back, _ = read_relion(tmp_path / "a.star")
-        assert_same_particles(back, table, rtol=1e-9)
-
-    def test_columns_as_relion_names_them(self, tmp_path: Path) -> None:
-        table = random_table(5)
-        write_star31(tmp_path / "a.star", table, image_names=[f"{i + 1}@x.mrcs" for i in range(5)])
-        blocks = starfile.read(tmp_path / "a.star")
-        assert list(blocks) == ["optics", "particles"]
-        assert blocks["optics"]["rlnVoltage"].tolist() == [300, 200]
-        assert blocks["optics"]["rlnImageSize"].tolist() == [16, 16]
-        assert blocks["particles"]["rlnImageName"].tolist() == [f"{i + 1}@x.mrcs" for i in range(5)]
-        assert blocks["particles"]["rlnOpticsGroup"].tolist() == [1, 2, 1, 2, 1]
-        assert "# version 30001" in (tmp_path / "a.star").read_text()
-
-    def test_scale_goes_into_the_ctf_scale(self, tmp_path: Path) -> None:
-        table = replace(random_table(3), scale=np.array([1.0, 0.8, 1.1]))
-        write_star31(tmp_path / "a.star", table)
-        back, _ = read_relion(tmp_path / "a.star")
-        assert back.ctf is not None
-        assert back.ctf.scale.tolist() == pytest.approx([1.0, 0.8, 1.1])
-
-    def test_dark_particles_are_named_in_the_file(self, tmp_path: Path) -> None:
-        table = replace(random_table(3), image_sign=np.array([-1.0, -1.0, 1.0]))
-        (note,) = write_star31(tmp_path / "a.star", table)
-        assert "2 of 3 particles are dark" in note
-        assert note in (tmp_path / "a.star").read_text()
-
-    def test_without_ctf(self, tmp_path: Path) -> None:
-        table = replace(random_table(3), ctf=None)
-        write_star31(tmp_path / "a.star", table)
-        back, _ = read_relion(tmp_path / "a.star", no_ctf=True)
-        np.testing.assert_allclose(back.shifts_a, table.shifts_a, rtol=1e-9)
-        (note,) = write_star30(tmp_path / "b.star", replace(table, scale=np.full(3, 0.5)))
-        assert "scales are left out" in note
-
-
-def with_optics(n: int, groups: tuple[OpticsGroup, ...]) -> ParticleTable:
-    table = random_table(n)
-    return replace(table, optics=groups, optics_group=np.arange(n) % len(groups))
-
-
-class TestWritingOptics:
-    def test_everything_comes_back(self, tmp_path: Path) -> None:
-        groups = (
-            OpticsGroup(
-                "a", 1.25, 16, (0.1, -0.2, 3, 4, -5, 6), (1, -2, 3, 4, 5, 6, 7, 8, 9), (1.01, 0.02, -0.01, 0.99)
-            ),
-            OpticsGroup("b", 1.5, 32, ctf_applied="multiplied"),
-            OpticsGroup("c", 1.25, 16, ctf_applied="phase-flip"),
-            OpticsGroup("d", 1.25, 16, ctf_applied="corrected"),
-        )
-        table = replace(
-            with_optics(9, groups),
-            micrographs=("one.mrc", "two two.mrc"),
-            micrograph_of=np.arange(9) % 2,
-            class_of=np.arange(9) % 3 + 1,
-        )
-        (note,) = write_star31(tmp_path / "a.star", table)
-        assert "Only RELION 5" in note
-        back, _ = read_relion(tmp_path / "a.star")
-        for got, wanted in zip(back.optics, table.optics, strict=True):
-            assert got == wanted
-        assert back.micrographs == table.micrographs
-        np.testing.assert_array_equal(back.micrograph_of, table.micrograph_of)
-        np.testing.assert_array_equal(back.class_of, table.class_of)
-
-    @pytest.mark.parametrize("write", [write_star31, write_star30])
-    def test_pure_beam_tilt_is_written_as_such(self, tmp_path: Path, write: type) -> None:
-        tilted = OpticsGroup("tilted", 1.25, 16, odd_from_beam_tilt(0.5, -1.25, 2.7, 300.0))
-        table = with_optics(6, (tilted, OpticsGroup("straight", 1.25, 16)))
-        assert write(tmp_path / "a.star", table) == ()
-        blocks = starfile.read(tmp_path / "a.star")
-        rows = blocks["optics"] if write is write_star31 else blocks
-        assert rows["rlnBeamTiltX"].tolist()[:2] == pytest.approx([0.5, 0])
-        assert rows["rlnBeamTiltY"].tolist()[:2] == pytest.approx([-1.25, 0])
-        assert "rlnOddZernike" not in rows
-        back, _ = read_relion(tmp_path / "a.star")
-        coma = {tuple(np.round(g.odd_zernike, 6)) for g in back.optics}
-        assert coma == {(), tuple(np.round(tilted.odd_zernike, 6))}
-
-    def test_what_an_old_file_cannot_say(self, tmp_path: Path) -> None:
-        group = OpticsGroup("a", 1.25, 16, (0, 0, 1, 0, 0, 0), (1.0,), (1.01, 0, 0, 1), "phase-flip")
-        notes = write_star30(tmp_path / "a.star", with_optics(2, (group,)))
-        for words in ("antisymmetric", "symmetric", "anisotropic magnification", "phase-flipped"):
-            assert any(words in note for note in notes), words
 
 
 class TestRealFiles:

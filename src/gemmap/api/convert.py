@@ -72,7 +72,8 @@ def convert(
         Write a STAR file of RELION 3.0 and earlier.
     relative_to
         Folder that stack names are written relative to, such as the project folder of RELION or cryoSPARC. By default
-        names stay as they are if they lead to the stacks from the new file, and else are relative to its folder.
+        names stay as they are if they lead to the stacks from the new file, and else are relative to its folder; for
+        cryoDRGN, which looks nowhere else, they are always.
     absolute
         Write the full paths of stacks.
     keep_names
@@ -99,6 +100,8 @@ def convert(
     if not keep_names:
         metadata = output / CRYODRGN_FILES[-1] if target == "cryodrgn" else output
         folder = None if relative_to is None else Path(relative_to)
+        if target == "cryodrgn" and folder is None:
+            folder = output  # cryoDRGN looks nowhere else
         table = replace(table, stacks=tuple(names_for(metadata, table.stacks, stacks, folder, absolute)))
         table = _with_boxes(table, stacks)
     table, own_notes = _fitted(table, target, options, lossy)

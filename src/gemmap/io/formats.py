@@ -10,7 +10,7 @@ from gemmap._types import Int
 from gemmap.errors import FormatError, InputError
 from gemmap.io.choices import BFactorSign, CsAberrations
 from gemmap.io.classes import choose_class
-from gemmap.io.cryodrgn import build_table, read_images, read_rows, read_views
+from gemmap.io.cryodrgn import Views, build_table, read_images, read_rows, read_views
 from gemmap.io.cs import read_cs
 from gemmap.io.image_list import FileKind
 from gemmap.io.mrc import open_images, open_stack
@@ -140,6 +140,7 @@ def read_particles(
         images, notes = read_images(path, kind, strip_prefix=strip_prefix, datadir=datadir)
         n_in_file = len(images)
         views = read_views(images, poses, trans, ctf, ind, first)
+        notes = (*notes, *_several_boxes_notes(views))
         stack = open_images(views.images, folders, strip_prefix=strip_prefix, datadir=datadir, invert=invert)
         size = pixel_size_a
         if size is not None and views.ctf is not None:
@@ -192,6 +193,14 @@ def read_table(
     rows, class_notes = choose_class(table, class_number, path, rows)
     table = drop_unused(_with_bfactor_sign(table.select(rows[:first]), bfactor_sign, path))
     return table, (*notes, *class_notes), n_in_file
+
+
+def _several_boxes_notes(views: Views) -> tuple[str, ...]:
+    boxes = [] if views.ctf is None else np.unique(views.ctf[:, 0]).tolist()
+    if len(boxes) < 2:
+        return ()
+    listed = ", ".join(f"{box:g}" for box in boxes)
+    return (f"ctf.pkl speaks of boxes of {listed} px: each image's pixel size is D x Apix over its box on disk.",)
 
 
 def bfactor_notes(table: ParticleTable) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ class _GroupColumns:
         self._first, self._group = first, group
         self._numbers = {label: joined.floats(label)[first] for label in _NUMBERS if label in joined}
         labels = (ODD_ZERNIKE, EVEN_ZERNIKE, "rlnOpticsGroupName")
-        self._texts = {label: [joined.strings(label)[row] for row in first] for label in labels if label in joined}
+        self._texts = {label: joined.strings_of(label, first) for label in labels if label in joined}
 
     def name(self, number: int) -> str:
         return self._texts.get("rlnOpticsGroupName", {number: f"opticsGroup{number + 1}"})[number]

@@ -60,6 +60,15 @@ class RelionTable:
         values = self.optics.strings(label)
         return [values[row] for row in self.optics_row]
 
+    def strings_of(self, label: str, rows: Int[np.ndarray, " k"]) -> list[str]:
+        """Texts of some particles."""
+        if label in self.particles:
+            values = self.particles.strings(label)
+            return [values[row] for row in rows]
+        assert self.optics is not None
+        values = self.optics.strings(label)
+        return [values[row] for row in self.optics_row[rows]]
+
     def floats(self, label: str) -> PerParticle:
         """One number per particle."""
         if label in self.particles:
