@@ -124,7 +124,8 @@ def _shifts_a(joined: RelionTable, pixel_sizes_a: PerParticle, notes: list[str])
     if in_a[0] in joined:
         return np.stack([joined.floats(label) for label in in_a], axis=-1)
     if in_px[0] in joined:
-        return np.stack([joined.floats(label) * pixel_sizes_a for label in in_px], axis=-1)
+        with np.errstate(over="ignore"):  # the table refuses what is not finite
+            return np.stack([joined.floats(label) * pixel_sizes_a for label in in_px], axis=-1)
     notes.append("The file has no shifts (rlnOriginXAngst or rlnOriginX): particles are taken as centred.")
     return np.zeros((len(joined), 2))
 
@@ -194,7 +195,7 @@ def _aberration_notes(joined: RelionTable) -> list[str]:
     if (tilt_mrad > 0).any():
         notes.append(f"Beam tilt (up to {tilt_mrad.max():.3g} mrad) is in the file but not modelled.")
     for label, kind in (("rlnOddZernike", "Antisymmetric"), ("rlnEvenZernike", "Symmetric")):
-        if label in joined and any(_has_nonzero(text) for text in set(joined.strings(label))):
+        if label in joined and any(_has_nonzero(text, label, joined.source) for text in set(joined.strings(label))):
             notes.append(f"{kind} aberrations ({label}) are in the file but not modelled.")
     off_identity = max(
         np.abs(joined.floats_or(f"rlnMagMat{i}{j}", float(i == j)) - float(i == j)).max()
@@ -206,9 +207,12 @@ def _aberration_notes(joined: RelionTable) -> list[str]:
     return notes
 
 
-def _has_nonzero(vector: str) -> bool:
+def _has_nonzero(vector: str, label: str, source: Path) -> bool:
     """Tell whether a bracketed list such as ``[0,1.2,-3]`` has an entry other than 0."""
-    return any(float(entry) != 0 for entry in vector.strip("[] ").split(",") if entry.strip())
+    try:
+        return any(float(entry) != 0 for entry in vector.strip("[] ").split(",") if entry.strip())
+    except ValueError:
+        raise FormatError(f"{source}: {label} is {vector[:80]!r}; expected a list of numbers.") from None
 
 
 def write_star31(path: Path, table: ParticleTable, image_names: Sequence[str] | None = None) -> tuple[str, ...]:
