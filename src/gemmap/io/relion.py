@@ -124,8 +124,7 @@ def _shifts_a(joined: RelionTable, pixel_sizes_a: PerParticle, notes: list[str])
     if in_a[0] in joined:
         return np.stack([joined.floats(label) for label in in_a], axis=-1)
     if in_px[0] in joined:
-        with np.errstate(over="ignore"):  # the table refuses what is not finite
-            return np.stack([joined.floats(label) * pixel_sizes_a for label in in_px], axis=-1)
+        return np.stack([joined.floats(label) * pixel_sizes_a for label in in_px], axis=-1)
     notes.append("The file has no shifts (rlnOriginXAngst or rlnOriginX): particles are taken as centred.")
     return np.zeros((len(joined), 2))
 
