@@ -307,6 +307,7 @@ RECONSTRUCT = np.zeros(0).__reduce__()[0]
         ("p.pkl", pickle.dumps(Bomb(np.dtype, "V1000000000")), "values of type 'V1000000000'"),
         ("p.pkl", pickle.PROTO + b"\x04\x8e" + struct.pack("<Q", 2**40) + b"x.", "not a readable pickle"),
         ("p.pkl", nested(10**5), "not numbers"),
+        ("p.pkl", pickle.PROTO + b"\x04Nr\xff\xff\xff\x7f.", "says to have 2147483647 parts"),
         ("p.pkl", pickle.dumps(doubled(60)), "not numbers"),
         ("p.pkl", b"", "not a readable pickle"),
         ("p.npz", zipped(npy("<f8", (10**12,), b"")), "its header promises 8000000000000"),

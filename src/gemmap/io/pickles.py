@@ -6,6 +6,7 @@ from the bytes in the file. Nothing else can be called, not even NumPy: its own 
 
 import io
 import pickle
+import pickletools
 import re
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,13 @@ class _ArraysOnly(pickle.Unpickler):
         return lambda *arguments: stand_in(*arguments)
 
 
+def _require_modest(data: bytes) -> None:
+    """Refuse numbers for parts that a file of this size cannot have: CPython makes room for all below."""
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name.endswith("PUT") and argument > len(data):
+            raise FormatError(f"it says to have {argument} parts")
+
+
 def load_arrays(path: Path) -> tuple[np.ndarray, ...]:
     """Read the arrays of a pickle: one array, or a tuple of arrays (a list of numbers counts as an array).
 
@@ -101,6 +109,7 @@ def load_arrays(path: Path) -> tuple[np.ndarray, ...]:
     data = read_bytes(path)
     try:
         # From memory: a length in the file that goes beyond its end is then not allocated.
+        _require_modest(data)
         content = _ArraysOnly(_Bytes(data)).load()
         parts = content if isinstance(content, tuple) else (content,)
         arrays = [_as_array(part) for part in parts]
