@@ -1,6 +1,7 @@
 """Every option of a reconstruction, as one value that goes to a file and comes back."""
 
 import math
+import reprlib
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.memory import parse_memory
 from gemmap.fit.schedule import Loss, Schedule, Start
+from gemmap.io.opening import read_text
 
 Engine = Literal["aggregate", "images"]
 #: Options of the images engine; they have no meaning for the other.
@@ -122,7 +124,7 @@ class ReconstructionOptions(ReadingOptions):
         except ValidationError as error:
             first = error.errors()[0]
             raise InputError(
-                f"{source}: option {first['loc'][0]} is {first['input']!r}, but "
+                f"{source}: option {first['loc'][0]} is {reprlib.repr(first['input'])}, but "
                 f"{first['msg'][0].lower()}{first['msg'][1:]}; correct it."
             ) from error
 
@@ -135,11 +137,10 @@ def read_config(path: Path) -> dict[str, Any]:
     InputError
         If the file cannot be read or is not a list of ``name: value``.
     """
+    text = read_text(path, "the config.yaml of a run")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        content = yaml.safe_load(text)
+    except (RecursionError, yaml.YAMLError) as error:
         reason = " ".join(str(error).split())
         raise InputError(f"{path} is not a YAML file ({reason}); give the config.yaml of a run.") from error
     if not isinstance(content, dict):

@@ -22,6 +22,9 @@ _ADVICE = {
     **dict.fromkeys((errno.EMFILE, errno.ENFILE), "allow more open files (ulimit -n)"),
 }
 
+#: Characters of a sentence on the screen.
+_LONGEST = 2000
+
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -49,7 +52,10 @@ def reports_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
 def _sentence(error: Exception) -> str | None:
     """What to tell the user, or None for an error that is ours."""
     if isinstance(error, GemError):
-        return " ".join(str(error).split())
+        sentence = " ".join(str(error).split())
+        if len(sentence) > _LONGEST:  # it quotes a file without end
+            return f"{sentence[: _LONGEST // 2]} ... {sentence[-_LONGEST // 2 :]}"
+        return sentence
     # PyTorch has no exception of its own for the memory of the CPU.
     out_of_memory = type(error).__name__ == "OutOfMemoryError" or (
         isinstance(error, RuntimeError) and "allocate memory" in str(error)

@@ -1,8 +1,6 @@
 """The command ``gemmap``: one file a subcommand, and nothing numerical is imported before one runs."""
 
-import io
 import signal
-import sys
 from types import FrameType
 from typing import Annotated
 
@@ -49,6 +47,4 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 def main() -> None:
     """Run the command line; SIGTERM, which batch systems send before they kill, ends it as Ctrl-C does."""
     signal.signal(signal.SIGTERM, _interrupt)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # for names of files that are not UTF-8
     app()

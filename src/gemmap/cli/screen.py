@@ -42,7 +42,8 @@ class Screen:
     def result(self, lines: Iterable[str]) -> None:
         """Print lines in any case."""
         for line in lines:
-            self._console.print(line)
+            # Names of files that are not UTF-8 cannot be printed as they are.
+            self._console.print(line.encode("utf-8", "backslashreplace").decode())
 
     def plan(self, lines: Iterable[str], options: Mapping[str, object]) -> None:
         """Print what will be done, and with every option if verbose, unless quiet."""

@@ -109,8 +109,8 @@ def require_memory(plan: MemoryPlan) -> None:
     """Raise InputError if the plan needs more than the user allows, or than the machine has left."""
     if plan.limit_bytes is not None and plan.total_bytes > plan.limit_bytes:
         raise InputError(
-            f"This box needs at least {plan.total_bytes / 1e9:.1f} GB of memory and --memory allows "
-            f"{plan.limit_bytes / 1e9:.1f} GB; allow more or downsample the particles."
+            f"This box needs at least {plan.total_bytes / 1e9:.2f} GB of memory and --memory allows "
+            f"{plan.limit_bytes / 1e9:.2f} GB; allow more or downsample the particles."
         )
     if plan.total_bytes > plan.available_bytes:
         raise InputError(

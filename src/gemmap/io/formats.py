@@ -56,6 +56,8 @@ class LoadedParticles:
     n_in_file: int
 
 
+# What a file's numbers overflow to is not finite, and refused by name when the table is made.
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")
 def read_particles(
     path: Path,
     *,

@@ -19,6 +19,8 @@ _LARGEST_HEADER_BYTES = 2**20
 _SMALL_BYTES, _LARGEST_RATIO = 2**28, 20
 #: Arrays named in a sentence.
 _NAMED = 5
+#: Characters of NumPy's own words in a message.
+_SHOWN = 120
 _HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
@@ -57,7 +59,7 @@ def _read_header(handle: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]
         dtype = np.lib.format.descr_to_dtype(header["descr"])
         return tuple(map(int, header["shape"])), bool(header["fortran_order"]), dtype
     except ValueError as error:
-        raise ValueError(str(error).split("\n")[0].rstrip(".")) from error
+        raise ValueError(str(error).split("\n")[0][:_SHOWN].rstrip(".")) from error
     except Exception as error:  # text that is parsed as Python can fail with nearly any exception
         raise ValueError(f"its header is damaged: {type(error).__name__}") from error
 

@@ -6,6 +6,7 @@ from the bytes in the file. Nothing else can be called, not even NumPy: its own 
 
 import io
 import pickle
+import pickletools
 import re
 from pathlib import Path
 from typing import Any
@@ -55,14 +56,27 @@ def _scalar(dtype: _Dtype, content: bytes) -> Any:
     return _from_bytes(content, dtype, (1,), "C").tolist()[0]
 
 
+def _refuse_call(*_arguments: object) -> None:
+    """Named in every pickled array, called in none that a program writes."""
+    raise FormatError("it makes an array without values")
+
+
 _STAND_INS: dict[tuple[str, str], Any] = {
-    ("numpy", "ndarray"): None,
+    ("numpy", "ndarray"): _refuse_call,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): lambda text, _encoding: text.encode("latin-1"),
     **{(f"numpy.{core}.multiarray", "_reconstruct"): lambda *_: _Array() for core in ("core", "_core")},
     **{(f"numpy.{core}.multiarray", "scalar"): _scalar for core in ("core", "_core")},
     **{(f"numpy.{core}.numeric", "_frombuffer"): _from_bytes for core in ("core", "_core")},
 }
+
+
+class _Bytes:
+    """A file in memory that can only be read: CPython complains on stderr when ``readinto`` meets the end."""
+
+    def __init__(self, data: bytes) -> None:
+        buffer = io.BytesIO(data)
+        self.read, self.readline = buffer.read, buffer.readline
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -73,6 +87,13 @@ class _ArraysOnly(pickle.Unpickler):
             raise FormatError(f"it asks for {module}.{name}") from None
         # A pickle can set attributes of what it is given, so it is given nothing that lasts.
         return lambda *arguments: stand_in(*arguments)
+
+
+def _require_modest(data: bytes) -> None:
+    """Refuse numbers for parts that a file of this size cannot have: CPython makes room for all below."""
+    for opcode, argument, _ in pickletools.genops(data):
+        if opcode.name.endswith("PUT") and argument > len(data):
+            raise FormatError(f"it says to have {argument} parts")
 
 
 def load_arrays(path: Path) -> tuple[np.ndarray, ...]:
@@ -88,7 +109,8 @@ def load_arrays(path: Path) -> tuple[np.ndarray, ...]:
     data = read_bytes(path)
     try:
         # From memory: a length in the file that goes beyond its end is then not allocated.
-        content = _ArraysOnly(io.BytesIO(data)).load()
+        _require_modest(data)
+        content = _ArraysOnly(_Bytes(data)).load()
         parts = content if isinstance(content, tuple) else (content,)
         arrays = [_as_array(part) for part in parts]
     except FormatError as error:

@@ -14,6 +14,10 @@ from gemmap.physics.ctf import CtfParameters
 CtfApplied: TypeAlias = Literal["none", "phase-flip", "multiplied", "corrected"]
 
 
+#: No particle image has pixels beyond these; a program that meant another unit may say so.
+_SMALLEST_PIXEL_A, _LARGEST_PIXEL_A = 0.01, 1000.0
+
+
 @dataclass(frozen=True)
 class OpticsGroup:
     """Particles recorded under the same conditions; each group has its own noise spectrum.
@@ -116,6 +120,12 @@ class ParticleTable:
                 raise InputError(
                     f"{int(bad.sum())} of {n} particles have a value in {name} that is not a number "
                     f"(the first is particle {int(np.flatnonzero(bad)[0]) + 1}): remove them from the file."
+                )
+        for group in self.optics:
+            if not _SMALLEST_PIXEL_A <= group.pixel_size_a <= _LARGEST_PIXEL_A:
+                raise InputError(
+                    f"The pixel size is {group.pixel_size_a:g} Å; expected {_SMALLEST_PIXEL_A:g} to "
+                    f"{_LARGEST_PIXEL_A:g} Å: correct the file, or give it with --pixel-size."
                 )
         if n and (self.optics_group.min() < 0 or self.optics_group.max() >= len(self.optics)):
             raise InputError(f"A particle names an optics group outside the {len(self.optics)} given.")
