@@ -136,7 +136,7 @@ def mixed(folder: Path) -> MrcStack:
 
 #: Argument: folder with n stacks of one image each.
 _UNDER_A_LIMIT = """
-import resource, sys
+import os, resource, sys
 from pathlib import Path
 import numpy as np
 from gemmap.io.mrc_header import read_header
@@ -148,6 +148,7 @@ for order in (np.arange(n), np.random.default_rng(0).permutation(n)):
     for start in range(0, n, 100):
         rows = order[start : start + 100]
         assert (stack.read(rows)[:, 3, 3] == rows).all()
+assert len(os.listdir("/proc/self/fd")) < 100
 """
 
 
