@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gemmap._types import Volume
 from gemmap.api.options import ReconstructionOptions
 from gemmap.errors import BackendError, InputError
@@ -122,7 +124,7 @@ def plan_reconstruction(
     table, stack = loaded.table, loaded.stack
     _check_frame(table, stack, config)
     table, split = assign_halves(table, options.seed)
-    _require_enough(split, config)
+    _require_enough(table, config)
     mask = None if options.mask is None else _read_mask(options.mask, stack.box_px, table.pixel_size_a)
     memory = plan_memory(stack.box_px, len(table), 0 if config.schedule is None else config.schedule.batch_size)
     require_memory(memory)
@@ -218,15 +220,16 @@ def _check_frame(table: ParticleTable, stack: ImageStack, config: FitConfig) -> 
         background_window(box_px, 0.5 * config.particle_diameter_a / pixel_size_a)
 
 
-def _require_enough(split: HalfSplit, config: FitConfig) -> None:
+def _require_enough(table: ParticleTable, config: FitConfig) -> None:
     """Refuse halves too small to be cut once more into particles to fit and particles to judge the fit by."""
-    smallest = min(split.n_half1, split.n_half2)
+    rows = [table.half == half for half in (1, 2)]
+    smallest = min(len(np.unique(table.original_image[mine])) for mine in rows)
     if smallest < LEAST_PARTICLES:
         raise InputError(
             f"The smaller half-set has {smallest} particles; expected at least {LEAST_PARTICLES}: give more particles."
         )
     if config.schedule is not None:
-        config.schedule.require_batch(smallest)
+        config.schedule.require_batch(min(int(mine.sum()) for mine in rows))
 
 
 def _read_mask(path: Path, box_px: int, pixel_size_a: float) -> Volume:

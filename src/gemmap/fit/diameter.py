@@ -10,6 +10,7 @@ from gemmap.fit.aggregate import Accumulator
 from gemmap.fit.backprojection import back_projection
 from gemmap.geometry.grids import radius_px
 from gemmap.particles.batches import read_finite
+from gemmap.particles.halves import by_appearance
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import noise_spectrum
@@ -27,13 +28,14 @@ LEAST_CORRELATION = 0.15
 def estimate_diameter_px(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"]) -> float | None:
     """Diameter in pixels of the sphere that holds the particle, from up to 2,000 of ``rows``; None if unknown.
 
-    Two maps of 48 px are back-projected from odd and even particles; their local covariance, averaged over spheres
+    Two maps of 48 px are back-projected from odd and even images; their local covariance, averaged over spheres
     around the centre, is noise-free in expectation, and falls to zero where the particle ends.
     """
     box = stack.box_px
     small = min(SMALL_BOX_PX, box)
     rows = rows[:PARTICLES]
-    maps = [_small_map(table, stack, rows[start::2], small) for start in (0, 1)]
+    side = by_appearance(table.original_image[rows]) % 2
+    maps = [_small_map(table, stack, rows[side == which], small) for which in (0, 1)]
     radius = _agreement_radius(maps[0], maps[1])
     if radius is None:
         return None

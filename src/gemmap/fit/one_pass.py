@@ -46,7 +46,7 @@ def aggregate_half(
     if done:
         progress.note(f"half {half}: {done:,} of {len(rows):,} particles were inserted before")
     place = np.full(len(table), -1)
-    place[rows] = places(len(rows))
+    place[rows] = places(table.original_image[rows])
     # Chunks of an interrupted pass begin where those of a whole one do: results are the same to the bit.
     chunk = images_per_chunk(stack.box_px, CHUNK_BYTES)
     with stage(progress, f"reading and inserting particles of half {half}", len(rows) - done, "particles"):
