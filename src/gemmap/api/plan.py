@@ -86,11 +86,13 @@ class ReconstructionPlan:
     def lines(self) -> list[str]:
         """Return the plan in words."""
         parts = ", ".join(f"{name} {memory_text(size)}" for name, size in self.memory.parts.items())
+        symmetry = self.config.symmetry
         excluded = f" ({self.n_excluded:,} left out)" if self.n_excluded else ""
         rows = [
             ("Particles", f"{len(self.table):,}{excluded} of {self.source}"),
             ("Images", f"{self.stack.box_px} px, {self.table.pixel_size_a:g} Å per pixel"),
             ("Half-sets", self.split_text),
+            *([] if symmetry.is_trivial else [("Symmetry", f"{symmetry.name}, {len(symmetry)} views per particle")]),
             ("Device", f"{self.config.device}, {self.n_threads} thread{'s' if self.n_threads > 1 else ''}"),
             (
                 "Memory",

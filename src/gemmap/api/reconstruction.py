@@ -11,6 +11,7 @@ from gemmap.api.run import run_plan
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.progress import Progress, Silent
 from gemmap.fit.schedule import Loss, Schedule, Start
+from gemmap.geometry.symmetry import NO_SYMMETRY
 from gemmap.io.folders import require_free
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
@@ -35,6 +36,7 @@ def reconstruct(
     particle_diameter_a: float | None = None,
     n_gaussians: int | None = None,
     mask: Path | str | None = None,
+    sym: str = NO_SYMMETRY.name,
     engine: Engine = "aggregate",
     epochs: int | None = None,
     batch_size: int = Schedule.batch_size,
@@ -85,6 +87,9 @@ def reconstruct(
         Gaussians in each fit; None takes them from the particle's volume and the box.
     mask
         Map of values 0 to 1: the region to fit, and the mask of the curves.
+    sym
+        Point group of the particle: ``C7``, ``D2``, ``T``, ``O``, ``I``, ``I1`` .. ``I4``, with RELION's axes. Its axes
+        must lie where the poses have them.
     engine
         ``aggregate`` fits to the sums of one pass over the images; ``images`` goes through the images again and again,
         as the paper does.
@@ -135,6 +140,7 @@ def reconstruct(
         particle_diameter_a=particle_diameter_a,
         n_gaussians=n_gaussians,
         mask=_path(mask),
+        sym=sym,
         engine=engine,
         epochs=epochs,
         batch_size=batch_size,

@@ -13,6 +13,7 @@ from gemmap.cli.errors import reports_errors
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
+from gemmap.geometry.symmetry import NO_SYMMETRY
 
 _READING, _FIT, _IMAGES, _RUN = "Reading the particles", "Fit", "Images engine", "Run"
 
@@ -106,6 +107,14 @@ def reconstruct(
             rich_help_panel=_FIT,
         ),
     ] = None,
+    sym: Annotated[
+        str,
+        typer.Option(
+            metavar="GROUP",
+            help="Point group of the particle: C7, D2, T, O, I, ..; axes as RELION's.",
+            rich_help_panel=_FIT,
+        ),
+    ] = NO_SYMMETRY.name,
     shape: Annotated[
         Shape,
         typer.Option(
@@ -204,6 +213,7 @@ def reconstruct(
         "particle_diameter_a": particle_diameter_a,
         "n_gaussians": n_gaussians,
         "mask": mask,
+        "sym": sym,
         "engine": engine,
         "epochs": epochs,
         "batch_size": batch_size,

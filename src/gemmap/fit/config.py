@@ -5,6 +5,7 @@ from typing import Literal
 
 from gemmap.errors import InputError
 from gemmap.fit.schedule import Schedule
+from gemmap.geometry.symmetry import NO_SYMMETRY, PointGroup
 
 #: What of a Gaussian may change beside centre and mass. ``free``: everything. ``axis-aligned``: no rotation. ``round``:
 #: one standard deviation for all axes. ``fixed``: nothing.
@@ -31,6 +32,8 @@ class FitConfig:
         What of a Gaussian may change beside centre and mass.
     schedule
         Of the images engine; None fits with the aggregate engine.
+    symmetry
+        Of the particle.
     """
 
     particle_diameter_a: float | None = None
@@ -40,6 +43,7 @@ class FitConfig:
     device: str = "cpu"
     shape: Shape = "free"
     schedule: Schedule | None = None
+    symmetry: PointGroup = NO_SYMMETRY
 
     def __post_init__(self) -> None:
         if self.particle_diameter_a is not None and not self.particle_diameter_a > 0:

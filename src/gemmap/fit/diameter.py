@@ -9,6 +9,7 @@ from gemmap._types import Curve, Float, Int, Volume
 from gemmap.fit.aggregate import Accumulator
 from gemmap.fit.backprojection import back_projection
 from gemmap.geometry.grids import radius_px
+from gemmap.geometry.symmetry import NO_SYMMETRY, PointGroup
 from gemmap.particles.batches import read_finite
 from gemmap.particles.halves import by_appearance
 from gemmap.particles.stack import ImageStack
@@ -21,11 +22,14 @@ SMALL_BOX_PX, PARTICLES, CHUNK = 48, 2000, 250
 HELD_SHARE, MARGIN = 0.99, 1.08
 #: Bounds of the diameter as fractions of the box.
 SMALLEST, LARGEST = 0.2, 0.94
-#: Below this correlation the two maps show no common object, and there is nothing to measure.
-LEAST_CORRELATION = 0.15
+#: Below this correlation the two maps show no common object, and there is nothing to measure: without symmetry, and
+#: at most.
+LEAST_CORRELATION, LARGEST_LEAST = 0.15, 0.5
 
 
-def estimate_diameter_px(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"]) -> float | None:
+def estimate_diameter_px(
+    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], symmetry: PointGroup = NO_SYMMETRY
+) -> float | None:
     """Diameter in pixels of the sphere that holds the particle, from up to 2,000 of ``rows``; None if unknown.
 
     Two maps of 48 px are back-projected from odd and even images; their local covariance, averaged over spheres
@@ -35,16 +39,20 @@ def estimate_diameter_px(table: ParticleTable, stack: ImageStack, rows: Int[np.n
     small = min(SMALL_BOX_PX, box)
     rows = rows[:PARTICLES]
     side = by_appearance(table.original_image[rows]) % 2
-    maps = [_small_map(table, stack, rows[side == which], small) for which in (0, 1)]
-    radius = _agreement_radius(maps[0], maps[1])
+    maps = [_small_map(table, stack, rows[side == which], small, symmetry) for which in (0, 1)]
+    # Noise of n views of one particle is n times the same: of fewer independent values more agree by chance.
+    least = min(LEAST_CORRELATION * len(symmetry) ** 0.5, LARGEST_LEAST)
+    radius = _agreement_radius(maps[0], maps[1], least)
     if radius is None:
         return None
     return float(np.clip(2.0 * MARGIN * radius * box / small, SMALLEST * box, LARGEST * box))
 
 
-def _small_map(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], small: int) -> Volume:
+def _small_map(
+    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], small: int, symmetry: PointGroup
+) -> Volume:
     box = stack.box_px
-    accumulator = Accumulator(small, table.pixel_size_a * box / small)
+    accumulator = Accumulator(small, table.pixel_size_a * box / small, symmetry)
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
         images = _fourier_crop(read_finite(stack, part), small)
@@ -68,7 +76,7 @@ def _fourier_crop(images: Float[np.ndarray, "n d d"], small: int) -> Float[np.nd
     return np.fft.fftshift(real, axes=(1, 2)).astype(np.float32) * np.float32((small / box) ** 2)
 
 
-def _agreement_radius(map1: Volume, map2: Volume) -> float | None:
+def _agreement_radius(map1: Volume, map2: Volume, least_correlation: float) -> float | None:
     """Radius in pixels that holds ``HELD_SHARE`` of the covariance of low-passed maps; None if they do not agree."""
     n = len(map1)
     radius = radius_px(n, 3)
@@ -80,6 +88,6 @@ def _agreement_radius(map1: Volume, map2: Volume) -> float | None:
     whole = running.max()
     inside = radius < 0.47 * n
     spread = float(np.sqrt((low[0][inside] ** 2).sum() * (low[1][inside] ** 2).sum()))
-    if not whole > LEAST_CORRELATION * spread:
+    if not whole > least_correlation * spread:
         return None
     return float(np.flatnonzero(running >= HELD_SHARE * whole)[0]) + 1.0

@@ -124,7 +124,7 @@ def _decide(
     if piece is not None:
         recalled = [state.recall(name) for name in part_names]
         return choice_from_piece(piece), [aggregate_from_tensors(*part) for part in recalled if part is not None]
-    split = aggregate_half(run.table, run.stack, rows, inverse_noise, half, run.progress, state)
+    split = aggregate_half(run.table, run.stack, rows, inverse_noise, half, run.progress, state, run.config.symmetry)
     seed = _seed(run.config.seed, half)
     choice = choose(split, run.region(extent), run.config, run.count(extent), seed, run.progress)
     parts = [split.total()] if half == 1 else [split.seen, split.all_held_out()]

@@ -9,6 +9,7 @@ from gemmap.fit.keeper import RunState
 from gemmap.fit.pieces import accumulator_from_piece, accumulator_to_piece
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.split import N_SETS, Split, places
+from gemmap.geometry.symmetry import NO_SYMMETRY, PointGroup
 from gemmap.particles.batches import images_per_chunk, read_ahead
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
@@ -32,12 +33,16 @@ def aggregate_half(
     half: int,
     progress: Progress,
     state: RunState,
+    symmetry: PointGroup = NO_SYMMETRY,
 ) -> Split:
-    """Insert the particles ``rows`` of a half, or recall what an earlier process made of them."""
+    """Insert the particles ``rows`` of a half, each in all views that the symmetry makes equal to its own.
+
+    What an earlier process made of them is recalled.
+    """
     recalled = [state.recall(name) for name in set_names(half)]
     if all(piece is not None for piece in recalled):
         return Split.of([aggregate_from_tensors(*piece) for piece in recalled if piece is not None])
-    accumulators = [Accumulator(stack.box_px, table.pixel_size_a) for _ in range(N_SETS)]
+    accumulators = [Accumulator(stack.box_px, table.pixel_size_a, symmetry) for _ in range(N_SETS)]
     names = [f"half{half}_pass{which}" for which in range(N_SETS)]
     done = 0
     for name, accumulator in zip(names, accumulators, strict=True):

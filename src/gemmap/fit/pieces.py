@@ -69,6 +69,7 @@ def fit_to_piece(result: FitResult) -> Piece:
         "seed": result.seed,
         "n_particles": result.n_particles,
         "details": dict(result.details),
+        "symmetry": result.symmetry,
     }
     return tensors, values
 
@@ -86,6 +87,7 @@ def fit_from_piece(piece: Piece) -> FitResult:
         seed=values["seed"],
         n_particles=values["n_particles"],
         details=values["details"],
+        symmetry=values["symmetry"],
     )
 
 

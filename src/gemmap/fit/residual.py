@@ -12,6 +12,7 @@ from gemmap._types import Complex, Curve, Float, Volume
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.backprojection import to_fourier_space, to_real_space
 from gemmap.geometry.grids import frequencies
+from gemmap.geometry.symmetry import point_group
 
 #: Standard deviations of its noise by which the measured variance is lowered: what is not seen is not added.
 SIGNIFICANCE = 1.0
@@ -31,8 +32,10 @@ def error_variance(trial: Volume, first: Aggregate, second: Aggregate) -> Curve:
     # Noise makes real and imaginary part of the product equally large, and neighbours independent in sign.
     noise = 0.5 * (np.abs(residuals[0]) * np.abs(residuals[1])) ** 2
     weight = first.weight.astype(np.float64) * second.weight
+    # Under a group, one particle's noise is in as many coefficients as it serves views.
+    views = len(point_group(first.symmetry))
     excess, spread, power = (_smooth(_sum(values, shell)) for values in (product, noise, weight))
-    found = (excess - SIGNIFICANCE * np.sqrt(spread)) / np.maximum(power, 1e-30)
+    found = (excess - SIGNIFICANCE * np.sqrt(views * spread)) / np.maximum(power, 1e-30)
     return np.asarray(np.clip(found, 0.0, None)[: first.box_px // 2 + 1])
 
 

@@ -54,4 +54,4 @@ def places(images: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     ``images`` numbers the image of every particle (:attr:`gemmap.particles.table.ParticleTable.original_image`), in the
     order of the table: copies that share an image, and so its noise, go to the same set.
     """
-    return np.array(_PLACES)[by_appearance(images) % len(_PLACES)]
+    return np.asarray(np.array(_PLACES)[by_appearance(images) % len(_PLACES)])

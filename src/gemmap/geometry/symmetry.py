@@ -109,6 +109,10 @@ def point_group(name: str) -> PointGroup:
     raise InputError(f"The symmetry is {name!r}; {_EXPECTED} (axes as RELION's).")
 
 
+#: The group of a particle without symmetry.
+NO_SYMMETRY = PointGroup("C1", np.eye(3)[None])
+
+
 def related_views(rotations: Float[np.ndarray, "b i 3"], operator: Float[np.ndarray, "3 3"]) -> np.ndarray:
     """Poses A R of the same particles: the views that an operator R of the group makes equal to A."""
     return np.asarray(rotations @ operator)
