@@ -156,3 +156,7 @@ def test_relion_prints_the_same_rotations(name: str) -> None:
     assert len(theirs) == len(ours)
     assert all(is_in(rotation, ours, 2e-5) for rotation in theirs)
     assert all(is_in(rotation, theirs, 2e-5) for rotation in ours)
+
+
+def test_cryosparc_means_other_axes_by_odd_dihedral_names_only() -> None:
+    assert [name for name in ORDERS if point_group(name).cryosparc_differs] == ["D1", "D3", "D7"]

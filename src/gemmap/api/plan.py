@@ -13,6 +13,7 @@ from gemmap.errors import BackendError, InputError
 from gemmap.fit.config import FitConfig
 from gemmap.fit.memory import MemoryPlan, plan_memory, require_memory
 from gemmap.fit.split import LEAST_PARTICLES
+from gemmap.geometry.symmetry import point_group
 from gemmap.io.formats import read_particles
 from gemmap.io.mrc import read_map
 from gemmap.kernels import threads
@@ -209,7 +210,13 @@ def _load(options: ReconstructionOptions, arrays: tuple[ParticleTable, ImageStac
         invert=options.invert,
     )
     source = f"{options.particles} ({loaded.format_name})"
-    return _Particles(loaded.table, loaded.stack, source, loaded.n_in_file, loaded.stack.paths, loaded.notes)
+    notes = loaded.notes
+    if loaded.format_name.startswith("cryoSPARC") and point_group(options.sym).cryosparc_differs:
+        notes += (
+            f"{options.sym} has a 2-fold axis on x, as in RELION; cryoSPARC's {options.sym} has it on y: give --sym "
+            f"{options.sym}y if the poses are from its refinement with that symmetry.",
+        )
+    return _Particles(loaded.table, loaded.stack, source, loaded.n_in_file, loaded.stack.paths, notes)
 
 
 def _check_frame(table: ParticleTable, stack: ImageStack, config: FitConfig) -> None:

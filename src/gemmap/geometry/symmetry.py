@@ -65,6 +65,11 @@ class PointGroup:
         """Whether the identity is all there is."""
         return len(self) == 1
 
+    @property
+    def cryosparc_differs(self) -> bool:
+        """Whether cryoSPARC means other axes by this name: its dihedral groups have a 2-fold axis on y."""
+        return re.fullmatch(r"D\d*[13579]", self.name) is not None
+
     @cached_property
     def on_grid(self) -> Rotations:
         """The subgroup whose rotations take every point of a cubic grid to a point of that grid."""
