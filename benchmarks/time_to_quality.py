@@ -21,12 +21,11 @@ from truth_maps import read_map
 from gemmap.fit.backprojection import back_projection
 from gemmap.fit.choice import TRIED
 from gemmap.fit.config import FitConfig
-from gemmap.fit.descent import VoxelStart
 from gemmap.fit.diameter import estimate_diameter_px
 from gemmap.fit.gaussian_fit import Step, fit_gaussians
 from gemmap.fit.half_maps import NOISE_IMAGES
 from gemmap.fit.images import Particles, train
-from gemmap.fit.init import at_random, default_count
+from gemmap.fit.init import VoxelStart, at_random, default_count
 from gemmap.fit.keeper import Forgetful, RunState
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.one_pass import aggregate_half

@@ -13,6 +13,7 @@ from gemmap.fit.half_maps import reconstruct_halves
 from gemmap.fit.progress import Silent
 from gemmap.fit.records import Reconstruction
 from gemmap.fit.schedule import Schedule
+from gemmap.fit.symmetry_check import check_symmetry
 from gemmap.geometry.symmetry import point_group
 from gemmap.kernels import ops
 from gemmap.particles.stack import ArrayStack
@@ -88,10 +89,12 @@ def test_a_random_start_in_the_images_engine() -> None:
 
 
 def test_a_wrong_symmetry_looks_worse() -> None:
-    """Half-maps agree less with the truth than without symmetry, and so does the honest estimate of that."""
+    """The map is further from the truth than without symmetry, and the record says what speaks against it."""
     density = symmetric_phantom("C3")
     right, wrong, none = (run(density, sym, 300) for sym in ("C3", "C4", "C1"))
     assert quality(right.full.map, density) > quality(none.full.map, density) > quality(wrong.full.map, density) + 0.1
+    assert right.details["asymmetric_part_half1"] < 0.1 < wrong.details["asymmetric_part_half1"]
+    assert "asymmetric_part_half1" not in none.details
 
 
 def test_the_diameter_is_found_from_views_in_one_asymmetric_unit() -> None:
@@ -107,3 +110,35 @@ def test_the_diameter_is_found_from_views_in_one_asymmetric_unit() -> None:
     )
     assert found == anywhere
     assert wrong is None or wrong > 1.2 * found
+
+
+class Notes(Silent):
+    """Keeps the sentences told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.told.append(text)
+
+
+def told(density: Phantom, sym: str, n: int, noise: float) -> list[str]:
+    table, images = particles(density, n, BOX, noise=noise)
+    notes = Notes()
+    found = check_symmetry(table, ArrayStack(images), np.arange(n), 1, point_group(sym), notes)
+    assert (found is not None and found.is_doubtful) == bool(notes.told)
+    return notes.told
+
+
+@pytest.mark.parametrize(("name", "wrong"), [("C3", "C4"), ("C3", "D3"), ("D2", "C4"), ("D2", "D4"), ("C3", "T")])
+def test_images_speak_against_a_wrong_symmetry_only(name: str, wrong: str) -> None:
+    density = symmetric_phantom(name)
+    assert told(density, "C1", 200, NOISE) == told(density, name, 200, NOISE) == []
+    (sentence,) = told(density, wrong, 200, NOISE)
+    assert f"half 1: images speak against {wrong}: " in sentence
+    assert told(density, wrong, 20, 10 * NOISE) == []  # too little is seen to say anything
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 300])
+def test_noise_speaks_against_nothing(n: int) -> None:
+    assert told(Phantom(np.zeros((1, 3)), np.array([1e-3]), 1.0), "D7", n, 10.0) == []

@@ -6,7 +6,7 @@ import scipy.ndimage
 import torch
 
 from gemmap._types import Curve, Float, Int, Volume
-from gemmap.fit.aggregate import Accumulator
+from gemmap.fit.aggregate import Accumulator, Aggregate
 from gemmap.fit.backprojection import back_projection
 from gemmap.geometry.grids import radius_px
 from gemmap.geometry.symmetry import NO_SYMMETRY, PointGroup
@@ -36,10 +36,9 @@ def estimate_diameter_px(
     around the centre, is noise-free in expectation, and falls to zero where the particle ends.
     """
     box = stack.box_px
-    small = min(SMALL_BOX_PX, box)
-    rows = rows[:PARTICLES]
-    side = by_appearance(table.original_image[rows]) % 2
-    maps = [_small_map(table, stack, rows[side == which], small, symmetry) for which in (0, 1)]
+    first, second = (small_aggregate(table, stack, part, symmetry) for part in two_sets(table, rows))
+    small = first.box_px
+    maps = [back_projection(aggregate) for aggregate in (first, second)]
     # Noise of n views of one particle is n times the same: of fewer independent values more agree by chance.
     least = min(LEAST_CORRELATION * len(symmetry) ** 0.5, LARGEST_LEAST)
     radius = _agreement_radius(maps[0], maps[1], least)
@@ -48,10 +47,19 @@ def estimate_diameter_px(
     return float(np.clip(2.0 * MARGIN * radius * box / small, SMALLEST * box, LARGEST * box))
 
 
-def _small_map(
-    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], small: int, symmetry: PointGroup
-) -> Volume:
+def two_sets(table: ParticleTable, rows: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, " m"]]:
+    """Up to 2,000 of ``rows``, dealt by turns: sets that share no image."""
+    rows = rows[:PARTICLES]
+    side = by_appearance(table.original_image[rows]) % 2
+    return [rows[side == which] for which in (0, 1)]
+
+
+def small_aggregate(
+    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], symmetry: PointGroup
+) -> Aggregate:
+    """Aggregate of the particles' images cut to 48 px in Fourier space, the noise measured on the first of them."""
     box = stack.box_px
+    small = min(SMALL_BOX_PX, box)
     accumulator = Accumulator(small, table.pixel_size_a * box / small, symmetry)
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
@@ -59,7 +67,7 @@ def _small_map(
         if start == 0:
             inverse_noise = 1.0 / noise_spectrum(images, 0.5 * LARGEST * small)[None]
         accumulator.add(images, table.select(part), inverse_noise, np.zeros(len(part), np.int64))
-    return back_projection(accumulator.finish())
+    return accumulator.finish()
 
 
 def _fourier_crop(images: Float[np.ndarray, "n d d"], small: int) -> Float[np.ndarray, "n s s"]:

@@ -28,6 +28,7 @@ from gemmap.fit.records import FitResult, Reconstruction
 from gemmap.fit.region import Region
 from gemmap.fit.residual import error_variance
 from gemmap.fit.single import fit
+from gemmap.fit.symmetry_check import check_symmetry
 from gemmap.fit.trials import choose
 from gemmap.particles.batches import read_finite
 from gemmap.particles.stack import ImageStack
@@ -92,6 +93,7 @@ def reconstruct_halves(
     run = _Run(table, stack, config, progress, mask, state)
     rows = {half: np.flatnonzero(table.half == half) for half in (1, 2)}
     extent = {half: find_extent(table, stack, rows[half], half, config, progress) for half in (1, 2)}
+    against = {half: check_symmetry(table, stack, rows[half], half, config.symmetry, progress) for half in (1, 2)}
     state.lap("particle diameter")
     noise = {half: _noise(table, stack, rows[half], extent[half].radius_px) for half in (1, 2)}
     state.lap("noise spectra")
@@ -110,6 +112,7 @@ def reconstruct_halves(
         details={
             **{f"particle_diameter_a_half{h}": 2.0 * e.radius_px * table.pixel_size_a for h, e in extent.items()},
             **{f"held_out_score_half{h}": half.choice.score for h, half in halves.items()},
+            **{f"asymmetric_part_half{h}": found.part for h, found in against.items() if found is not None},
         },
     )
 

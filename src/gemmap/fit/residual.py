@@ -25,7 +25,7 @@ def error_variance(trial: Volume, first: Aggregate, second: Aggregate) -> Curve:
 
     ``trial`` (grey values) was fitted to neither of the sets. Estimates below 0 are 0.
     """
-    shell = _shells(first)
+    shell = grid_shells(first)
     transform = to_fourier_space(trial, first.grid_px)
     residuals = [a.numerator - a.weight * transform for a in (first, second)]
     product = (residuals[0] * residuals[1].conj()).real
@@ -49,7 +49,7 @@ def add_residual(volume: Volume, aggregate: Aggregate, variance: Curve, window: 
     The error lives in the window, the noise everywhere in the box: ``variance``, an average over the box, is that much
     larger inside the window.
     """
-    shell = _shells(aggregate)
+    shell = grid_shells(aggregate)
     tau2 = np.zeros(int(shell.max()) + 1)
     tau2[: len(variance)] = variance / max(float(np.mean(window.astype(np.float64) ** 2)), 1e-6)
     tau2[-1] = 0.0
@@ -59,7 +59,7 @@ def add_residual(volume: Volume, aggregate: Aggregate, variance: Curve, window: 
     return np.asarray(volume + to_real_space(damped, aggregate.box_px) * window, np.float32)
 
 
-def _shells(aggregate: Aggregate) -> np.ndarray:
+def grid_shells(aggregate: Aggregate) -> np.ndarray:
     """Flat shell numbers of the oversampled grid, in shells of the box; everything beyond D//2 in one last shell."""
     m, ratio = aggregate.grid_px, aggregate.box_px / aggregate.grid_px
     k = frequencies(m) * ratio
