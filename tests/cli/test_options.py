@@ -63,9 +63,9 @@ def test_fit_options_reach_the_fit(reconstruct: Callable) -> None:
 
 
 def test_symmetry_reaches_the_fit_and_the_plan(reconstruct: Callable, tmp_path: Path) -> None:
-    assert reconstruct()[2].symmetry.is_trivial
+    assert reconstruct()[2].symmetry == "C1"
     assert "Symmetry" not in (tmp_path / "run" / "run.log").read_text()
-    assert reconstruct("--sym", "d3")[2].symmetry.name == "D3"
+    assert reconstruct("--sym", "d3")[2].symmetry == "D3"
     assert "D3, 6 views per particle" in (tmp_path / "run" / "run.log").read_text()
     assert json.loads((tmp_path / "run" / "job.json").read_text())["config"]["sym"] == "D3"
 

@@ -33,7 +33,7 @@ def run(
     density: Phantom, sym: str, n: int, schedule: Schedule | None = None, diameter_px: float = 24
 ) -> Reconstruction:
     table, images = particles(density, n, BOX, noise=NOISE)
-    config = FitConfig(diameter_px * PIXEL_SIZE_A, max_steps=8, schedule=schedule, symmetry=point_group(sym))
+    config = FitConfig(diameter_px * PIXEL_SIZE_A, max_steps=8, schedule=schedule, symmetry=sym)
     return reconstruct_halves(table, ArrayStack(images), config, Silent())
 
 

@@ -11,7 +11,6 @@ import yaml
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
-from gemmap.geometry.symmetry import NO_SYMMETRY, point_group
 
 Engine = Literal["aggregate", "images"]
 #: Options of the images engine; they have no meaning for the other.
@@ -45,7 +44,7 @@ class ReconstructionOptions:
     particle_diameter_a: float | None = None
     n_gaussians: int | None = None
     mask: Path | None = None
-    sym: str = NO_SYMMETRY.name
+    sym: str = FitConfig.symmetry
     engine: Engine = "aggregate"
     epochs: int | None = None
     batch_size: int = Schedule.batch_size
@@ -61,7 +60,8 @@ class ReconstructionOptions:
     checkpoint_interval_s: float = 60.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "sym", point_group(self.sym).name)
+        # Its name as RELION writes it, or a refusal.
+        object.__setattr__(self, "sym", FitConfig(symmetry=self.sym).group.name)
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; expected 0 or more.")
         if not 0.0 <= self.checkpoint_interval_s < math.inf:
@@ -94,7 +94,7 @@ class ReconstructionOptions:
             device=device,
             shape=self.shape,
             schedule=self._schedule() if self.engine == "images" else None,
-            symmetry=point_group(self.sym),
+            symmetry=self.sym,
         )
 
     def _schedule(self) -> Schedule:

@@ -13,7 +13,6 @@ from gemmap.errors import BackendError, InputError
 from gemmap.fit.config import FitConfig
 from gemmap.fit.memory import MemoryPlan, plan_memory, require_memory
 from gemmap.fit.split import LEAST_PARTICLES
-from gemmap.geometry.symmetry import point_group
 from gemmap.io.formats import read_particles
 from gemmap.io.mrc import read_map
 from gemmap.kernels import threads
@@ -87,7 +86,7 @@ class ReconstructionPlan:
     def lines(self) -> list[str]:
         """Return the plan in words."""
         parts = ", ".join(f"{name} {memory_text(size)}" for name, size in self.memory.parts.items())
-        symmetry = self.config.symmetry
+        symmetry = self.config.group
         excluded = f" ({self.n_excluded:,} left out)" if self.n_excluded else ""
         rows = [
             ("Particles", f"{len(self.table):,}{excluded} of {self.source}"),
@@ -211,7 +210,7 @@ def _load(options: ReconstructionOptions, arrays: tuple[ParticleTable, ImageStac
     )
     source = f"{options.particles} ({loaded.format_name})"
     notes = loaded.notes
-    if loaded.format_name.startswith("cryoSPARC") and point_group(options.sym).cryosparc_differs:
+    if loaded.format_name.startswith("cryoSPARC") and options.fit_config("cpu").group.cryosparc_differs:
         notes += (
             f"{options.sym} has a 2-fold axis on x, as in RELION; cryoSPARC's {options.sym} has it on y: give --sym "
             f"{options.sym}y if the poses are from its refinement with that symmetry.",

@@ -11,7 +11,6 @@ from gemmap.api.run import run_plan
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.progress import Progress, Silent
 from gemmap.fit.schedule import Loss, Schedule, Start
-from gemmap.geometry.symmetry import NO_SYMMETRY
 from gemmap.io.folders import require_free
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
@@ -36,7 +35,7 @@ def reconstruct(
     particle_diameter_a: float | None = None,
     n_gaussians: int | None = None,
     mask: Path | str | None = None,
-    sym: str = NO_SYMMETRY.name,
+    sym: str = FitConfig.symmetry,
     engine: Engine = "aggregate",
     epochs: int | None = None,
     batch_size: int = Schedule.batch_size,

@@ -13,7 +13,6 @@ from gemmap.cli.errors import reports_errors
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
-from gemmap.geometry.symmetry import NO_SYMMETRY
 
 _READING, _FIT, _IMAGES, _RUN = "Reading the particles", "Fit", "Images engine", "Run"
 
@@ -114,7 +113,7 @@ def reconstruct(
             help="Point group of the particle: C7, D2, T, O, I, ..; axes as RELION's.",
             rich_help_panel=_FIT,
         ),
-    ] = NO_SYMMETRY.name,
+    ] = FitConfig.symmetry,
     shape: Annotated[
         Shape,
         typer.Option(

@@ -93,7 +93,7 @@ def reconstruct_halves(
     run = _Run(table, stack, config, progress, mask, state)
     rows = {half: np.flatnonzero(table.half == half) for half in (1, 2)}
     extent = {half: find_extent(table, stack, rows[half], half, config, progress) for half in (1, 2)}
-    against = {half: check_symmetry(table, stack, rows[half], half, config.symmetry, progress) for half in (1, 2)}
+    against = {half: check_symmetry(table, stack, rows[half], half, config.group, progress) for half in (1, 2)}
     state.lap("particle diameter")
     noise = {half: _noise(table, stack, rows[half], extent[half].radius_px) for half in (1, 2)}
     state.lap("noise spectra")
@@ -127,7 +127,7 @@ def _decide(
     if piece is not None:
         recalled = [state.recall(name) for name in part_names]
         return choice_from_piece(piece), [aggregate_from_tensors(*part) for part in recalled if part is not None]
-    split = aggregate_half(run.table, run.stack, rows, inverse_noise, half, run.progress, state, run.config.symmetry)
+    split = aggregate_half(run.table, run.stack, rows, inverse_noise, half, run.progress, state, run.config.group)
     seed = _seed(run.config.seed, half)
     choice = choose(split, run.region(extent), run.config, run.count(extent), seed, run.progress)
     parts = [split.total()] if half == 1 else [split.seen, split.all_held_out()]

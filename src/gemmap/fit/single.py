@@ -45,7 +45,7 @@ def fit(
     equations = NormalEquations.build(aggregate, region.size, device)
     with stage(progress, "voxels", settings.voxels.iterations, "iterations"):
         u = fit_voxels(equations, region.on(device), settings.voxels, lambda _i, _u: progress.advance(1))
-    price, copies = mass_price(equations, settings.voxels), Copies.of(config.symmetry, device)
+    price, copies = mass_price(equations, settings.voxels), Copies.of(config.group, device)
     start = VoxelStart(u, settings.voxels.blob_px, price, count, seed, copies)
     if config.schedule is None:
         fitted = fit_to_aggregate(equations, start, settings.steps, config.max_steps, config.shape, progress)
@@ -79,6 +79,6 @@ def fit(
             "grey_value_unit": unit,
             "residual_fraction_of_box": float(where.mean()),
         },
-        symmetry=config.symmetry.name,
+        symmetry=config.group.name,
     )
     return result, gaussian_map

@@ -53,9 +53,9 @@ def choose(
         If negative density predicts the held-out particles better: the contrast is inverted.
     """
     device = torch.device(config.device)
-    copies = Copies.of(config.symmetry, device)
+    copies = Copies.of(config.group, device)
     equations = NormalEquations.build(split.seen, region.size, device)
-    score = _positive_score(equations, split, region, len(config.symmetry))
+    score = _positive_score(equations, split, region, len(copies))
     gains, tried, u = _try_voxels(equations, score, region, progress)
     voxels = TRIED[tried]
     best: list[tuple[Step, Scored]] = []
