@@ -21,7 +21,7 @@ from gemmap.particles.table import ParticleTable
 
 #: The group is doubted if this part of what two sets have in common is against it, and if it is so many standard
 #: deviations of the noise. Neighbours on the grid share noise, so these look about twice as many as they are.
-LARGEST_PART, LEAST_DEVIATIONS = 0.1, 6.0
+LARGEST_PART, LEAST_DEVIATIONS = 0.15, 6.0
 #: The innermost shells are left out: next to nothing there depends on the direction.
 FIRST_SHELL = 2
 
