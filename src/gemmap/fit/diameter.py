@@ -36,7 +36,7 @@ def estimate_diameter_px(
     around the centre, is noise-free in expectation, and falls to zero where the particle ends.
     """
     box = stack.box_px
-    first, second = (small_aggregate(table, stack, part, symmetry) for part in two_sets(table, rows))
+    first, second = (small_aggregates(table, stack, part, symmetry)[0] for part in two_sets(table, rows))
     small = first.box_px
     maps = [back_projection(aggregate) for aggregate in (first, second)]
     # Noise of n views of one particle is n times the same: of fewer independent values more agree by chance.
@@ -54,20 +54,21 @@ def two_sets(table: ParticleTable, rows: Int[np.ndarray, " n"]) -> list[Int[np.n
     return [rows[side == which] for which in (0, 1)]
 
 
-def small_aggregate(
-    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], symmetry: PointGroup
-) -> Aggregate:
-    """Aggregate of the particles' images cut to 48 px in Fourier space, the noise measured on the first of them."""
+def small_aggregates(
+    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], *groups: PointGroup
+) -> list[Aggregate]:
+    """Aggregates of particles under some groups; images are cut to 48 px, noise is measured on the first of them."""
     box = stack.box_px
     small = min(SMALL_BOX_PX, box)
-    accumulator = Accumulator(small, table.pixel_size_a * box / small, symmetry)
+    accumulators = [Accumulator(small, table.pixel_size_a * box / small, group) for group in groups]
     for start in range(0, len(rows), CHUNK):
         part = rows[start : start + CHUNK]
         images = _fourier_crop(read_finite(stack, part), small)
         if start == 0:
             inverse_noise = 1.0 / noise_spectrum(images, 0.5 * LARGEST * small)[None]
-        accumulator.add(images, table.select(part), inverse_noise, np.zeros(len(part), np.int64))
-    return accumulator.finish()
+        for accumulator in accumulators:
+            accumulator.add(images, table.select(part), inverse_noise, np.zeros(len(part), np.int64))
+    return [accumulator.finish() for accumulator in accumulators]
 
 
 def _fourier_crop(images: Float[np.ndarray, "n d d"], small: int) -> Float[np.ndarray, "n s s"]:

@@ -12,7 +12,7 @@ import numpy as np
 from gemmap._types import Complex, Curve, Int
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.backprojection import DAMPING
-from gemmap.fit.diameter import small_aggregate, two_sets
+from gemmap.fit.diameter import small_aggregates, two_sets
 from gemmap.fit.progress import Progress
 from gemmap.fit.residual import grid_shells
 from gemmap.geometry.symmetry import NO_SYMMETRY, PointGroup
@@ -54,9 +54,8 @@ def check_symmetry(
     sets = two_sets(table, rows)
     if symmetry.is_trivial or not all(len(part) for part in sets):
         return None
-    plain = [small_aggregate(table, stack, part, NO_SYMMETRY) for part in sets]
-    symmetric = [small_aggregate(table, stack, part, symmetry) for part in sets]
-    found = asymmetry((plain[0], plain[1]), (symmetric[0], symmetric[1]))
+    first, second = (small_aggregates(table, stack, part, NO_SYMMETRY, symmetry) for part in sets)
+    found = asymmetry((first[0], second[0]), (first[1], second[1]))
     if found.is_doubtful:
         progress.note(
             f"half {half}: images speak against {symmetry.name}: {100 * found.part:.0f} % of what two sets of them "
