@@ -140,10 +140,10 @@ def test_noise_that_is_symmetric_does_more_to_a_difference(order, half_turns):
 
     first, second = symmetric(), symmetric()
     seen, said, differences = symmetric(), [], []
-    for _ in range(60):
+    for _ in range(100):
         score = HeldOutScore(seen, symmetric(), window, order)
         score.weights = torch.ones_like(score.weights)
         score.weights[0] = 0.0
         differences.append(score(first) - score(second))
         said.append(score.error(score.measure(first), score.measure(second)))
-    assert np.mean(said) == pytest.approx(np.std(differences), rel=0.35)
+    assert 0.85 < np.mean(said) / np.std(differences) < 1.5

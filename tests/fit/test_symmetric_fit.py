@@ -1,15 +1,21 @@
 """Symmetric phantoms: n views of a particle are worth n particles, and a wrong symmetry shows."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from fit_cases import PIXEL_SIZE_A, Phantom, correlation, particles, phantom, shell_correlation
 
+from gemmap.fit import descent
 from gemmap.fit.config import FitConfig
+from gemmap.fit.copies import Copies
 from gemmap.fit.diameter import estimate_diameter_px
 from gemmap.fit.half_maps import reconstruct_halves
+from gemmap.fit.images import Particles
+from gemmap.fit.init import VoxelStart
+from gemmap.fit.keeper import Forgetful, RunState
 from gemmap.fit.progress import Silent
 from gemmap.fit.records import Reconstruction
 from gemmap.fit.schedule import Schedule
@@ -142,3 +148,24 @@ def test_images_speak_against_a_wrong_symmetry_only(name: str, wrong: str) -> No
 @pytest.mark.parametrize("n", [0, 1, 2, 300])
 def test_noise_speaks_against_nothing(n: int) -> None:
     assert told(Phantom(np.zeros((1, 3)), np.array([1e-3]), 1.0), "D7", n, 10.0) == []
+
+
+def test_images_pay_for_mass_what_the_aggregate_pays_per_view(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sums count a particle once for each view, epochs once: for the same balance the price is n times lower."""
+    paid = []
+
+    def note_price(_particles, _state, _unit, penalty, *_rest):
+        paid.append(penalty)
+        raise StopIteration
+
+    monkeypatch.setattr(descent, "train", note_price)
+    table, images = particles(symmetric_phantom("C3"), 40, BOX, noise=NOISE)
+    start = VoxelStart(torch.rand((8, 8, 8)), 0.7, 6.0, 30, 0, Copies.of(point_group("C3"), torch.device("cpu")))
+    silent = Silent()
+    with pytest.raises(StopIteration):
+        descent.fit_to_images(
+            SimpleNamespace(unit=1.0), start, torch.ones((8, 8, 8)),
+            Particles(table, ArrayStack(images), np.arange(40), np.ones((1, 17)), table.optics_group),
+            Schedule(batch_size=10), "free", silent, RunState(Forgetful(), silent), "fit",
+        )  # fmt: skip
+    assert paid == [pytest.approx(2.0)]
