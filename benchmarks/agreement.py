@@ -30,6 +30,7 @@ from gemmap.fit.region import Region
 from gemmap.fit.schedule import Schedule
 from gemmap.io.formats import read_particles
 from gemmap.particles.batches import read_living
+from gemmap.particles.dead_images import DeadImages
 from gemmap.physics.noise import noise_spectrum
 
 RUNS = {
@@ -84,7 +85,9 @@ def gradients(star: Path, count: int = 20000, seed: int = 0) -> list[str]:
     rows, box = np.arange(len(table)), stack.box_px
     radius_px = 0.25 * box
     noise = noise_spectrum(read_living(stack, rows[:500])[1], radius_px)[None]
-    total = aggregate_half(table, stack, rows, 1.0 / noise, 1, Silent(), RunState(Forgetful(), Silent())).total()
+    total = aggregate_half(
+        table, stack, rows, 1.0 / noise, 1, DeadImages(len(table)), Silent(), RunState(Forgetful(), Silent())
+    ).total()
     region = Region.build(box, radius_px, None)
     equations = NormalEquations.build(total, region.size, torch.device("cpu"))
     at = at_random(equations, region.on(torch.device("cpu")), count, seed)

@@ -21,12 +21,11 @@ from truth_maps import read_map
 from gemmap.fit.backprojection import back_projection
 from gemmap.fit.choice import TRIED
 from gemmap.fit.config import FitConfig
-from gemmap.fit.descent import VoxelStart
 from gemmap.fit.diameter import estimate_diameter_px
 from gemmap.fit.gaussian_fit import Step, fit_gaussians
 from gemmap.fit.half_maps import NOISE_IMAGES
 from gemmap.fit.images import Particles, train
-from gemmap.fit.init import at_random, default_count
+from gemmap.fit.init import VoxelStart, at_random, default_count
 from gemmap.fit.keeper import Forgetful, RunState
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.one_pass import aggregate_half
@@ -39,6 +38,7 @@ from gemmap.fit.voxels import blur, fit_voxels
 from gemmap.io.formats import read_particles
 from gemmap.kernels import threads
 from gemmap.particles.batches import read_living
+from gemmap.particles.dead_images import DeadImages
 from gemmap.physics.noise import noise_spectrum
 
 CPU = torch.device("cpu")
@@ -88,11 +88,12 @@ def curves(star: Path, epochs: int, steps: int) -> dict[str, list[tuple[float, f
     loaded = read_particles(star)
     table, stack = loaded.table, loaded.stack
     box, rows = stack.box_px, np.arange(len(loaded.table))
-    diameter = estimate_diameter_px(table, stack, rows)
+    dead = DeadImages(len(table))
+    diameter = estimate_diameter_px(table, stack, rows, dead)
     assert diameter is not None
     radius_px = 0.5 * diameter
     noise = noise_spectrum(read_living(stack, rows[:: max(1, len(rows) // NOISE_IMAGES)])[1], radius_px)[None]
-    split = aggregate_half(table, stack, rows, 1.0 / noise, 1, Silent(), RunState(Forgetful(), Silent()))
+    split = aggregate_half(table, stack, rows, 1.0 / noise, 1, dead, Silent(), RunState(Forgetful(), Silent()))
     total = split.total()
     clock.see(back_projection(total))
     found = {"back-projection": clock.curve}

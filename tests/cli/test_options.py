@@ -68,6 +68,22 @@ def test_fit_options_reach_the_fit(reconstruct: Callable) -> None:
     assert config.device == default.device
 
 
+def test_symmetry_reaches_the_fit_and_the_plan(reconstruct: Callable, tmp_path: Path) -> None:
+    assert reconstruct()[2].symmetry == "C1"
+    assert "Symmetry" not in (tmp_path / "run" / "run.log").read_text()
+    assert reconstruct("--sym", "d3")[2].symmetry == "D3"
+    assert "D3, 6 views per particle" in (tmp_path / "run" / "run.log").read_text()
+    assert json.loads((tmp_path / "run" / "job.json").read_text())["config"]["sym"] == "D3"
+
+
+def test_dihedral_groups_of_cryosparc_are_named(reconstruct: Callable, simulated: Path, tmp_path: Path) -> None:
+    for name in ("particles.cs", "particles.mrcs"):
+        shutil.copy(simulated / name, tmp_path / name)
+    for sym, said in (("D3", True), ("D3y", False), ("D2", False)):
+        reconstruct("--sym", sym, of=tmp_path / "particles.cs")
+        assert ("give --sym D3y" in (tmp_path / "run" / "run.log").read_text()) == said
+
+
 def test_the_engine_and_its_options_reach_the_fit(reconstruct: Callable) -> None:
     default = reconstruct()[2]
     assert (default.schedule, default.shape) == (None, "free")
@@ -82,6 +98,8 @@ def test_the_engine_and_its_options_reach_the_fit(reconstruct: Callable) -> None
     [
         (("--epochs", 2), "epochs is an option of the images engine; add --engine images or leave it out"),
         (("--loss", "mse"), "loss is an option of the images engine"),
+        (("--sym", "Td"), "The symmetry Td has mirrors or an inversion"),
+        (("--sym", "3"), "The symmetry is '3'; expected C1, C2, .., D2, D3, .., T, O, I, or I1 to I4"),
         (("--engine", "images", "--epochs", 0), "Number of epochs is 0; expected at least 1"),
         (("--engine", "images", "--batch-size", 10**6), "A batch of 1000000 images was asked for, but there are"),
         (("--engine", "neural"), "'neural' is not one of 'aggregate', 'images'"),

@@ -9,6 +9,8 @@ from scipy.spatial.transform import Rotation
 
 from gemmap.errors import InputError
 from gemmap.fit.aggregate import Accumulator, apodisation, grid_size
+from gemmap.fit.aggregate_tensors import aggregate_from_tensors, aggregate_to_tensors
+from gemmap.geometry.symmetry import point_group
 from gemmap.particles.table import OpticsGroup, ParticleTable
 from gemmap.physics.ctf import CtfParameters
 
@@ -166,3 +168,48 @@ def test_apodisation_is_the_transform_of_the_triangle():
     x = np.arange(box) - box // 2
     expected = [trapezoid((1 - np.abs(t)) * np.cos(2 * np.pi * t * place / grid), t) for place in x]
     np.testing.assert_allclose(apodisation(box, grid), expected, atol=1e-9)
+
+
+def under(images, table, name):
+    accumulator = Accumulator(D, PIXEL_SIZE_A, point_group(name))
+    accumulator.add(images, table, INVERSE_NOISE, table.optics_group)
+    return accumulator.finish()
+
+
+@pytest.mark.parametrize("name", ["C1", "C3", "C4", "D2", "D3", "T", "O", "I", "I3"])
+def test_symmetry_is_insertion_of_every_related_view(name):
+    """As if the table had a row A R for every rotation R of the group, except that a particle counts once."""
+    images, table = particles(4)
+    result = under(images, table, name)
+    rotations = point_group(name).rotations
+    every = np.repeat(np.arange(4), len(rotations))
+    expanded = dataclasses.replace(
+        table.select(every), rotations=np.einsum("bij,gjk->bgik", table.rotations, rotations).reshape(-1, 3, 3)
+    )
+    expected = aggregate(images[every], expanded, slice(None))
+    assert (result.n_particles, result.symmetry) == (4, name)
+    np.testing.assert_allclose(result.weight, expected.weight, atol=3e-6 * expected.weight.max())
+    np.testing.assert_allclose(result.numerator, expected.numerator, atol=3e-6 * np.abs(expected.numerator).max())
+
+
+def test_an_interrupted_pass_under_symmetry_goes_on_from_its_sums():
+    images, table = particles(6)
+    whole, first, second = (Accumulator(D, PIXEL_SIZE_A, point_group("D3")) for _ in range(3))
+    for accumulator, rows in ((whole, slice(0, 3)), (whole, slice(3, 6)), (first, slice(0, 3))):
+        numbers = np.arange(6)[rows]
+        accumulator.add(images[rows], table.select(numbers), INVERSE_NOISE, table.optics_group[rows])
+    second.sums[...] = first.sums
+    second.add(images[3:], table.select(np.arange(3, 6)), INVERSE_NOISE, table.optics_group[3:])
+    np.testing.assert_array_equal(second.finish().numerator, whole.finish().numerator)
+
+
+def test_aggregates_keep_their_symmetry_and_add_under_one_only():
+    images, table = particles(3)
+    plain, symmetric = under(images, table, "C1"), under(images, table, "D3")
+    assert (symmetric + symmetric).symmetry == "D3"
+    assert aggregate_from_tensors(*aggregate_to_tensors(symmetric)).symmetry == "D3"
+    tensors, description = aggregate_to_tensors(plain)
+    del description["symmetry"]
+    assert aggregate_from_tensors(tensors, description).symmetry == "C1"
+    with pytest.raises(InputError, match="Aggregates of symmetry C1 and D3 cannot be added"):
+        plain + symmetric

@@ -124,3 +124,26 @@ def test_better_means_better_than_noise():
     assert not score.better(bad, good)
     assert not (score.better(good, same) and score.better(same, good))
     assert not score.better(good, good)
+
+
+@pytest.mark.parametrize(("order", "half_turns"), [(1, []), (4, [(1, 2), (0, 1), (0, 2)])])
+def test_noise_that_is_symmetric_does_more_to_a_difference(order, half_turns):
+    """Maps of an odd cube, the sum over half turns about the axes: under D2 four coefficients carry the same noise."""
+    n = 33
+    window = torch.from_numpy(spherical_mask(n, 11.0, 3.0))
+    rng = np.random.default_rng(0)
+
+    def symmetric(scale=1.0):
+        volume = scale * rng.normal(size=(n, n, n))
+        volume = volume + sum(np.flip(volume, axes) for axes in half_turns)
+        return torch.from_numpy(volume.astype(np.float32))
+
+    first, second = symmetric(), symmetric()
+    seen, said, differences = symmetric(), [], []
+    for _ in range(100):
+        score = HeldOutScore(seen, symmetric(), window, order)
+        score.weights = torch.ones_like(score.weights)
+        score.weights[0] = 0.0
+        differences.append(score(first) - score(second))
+        said.append(score.error(score.measure(first), score.measure(second)))
+    assert 0.85 < np.mean(said) / np.std(differences) < 1.5

@@ -1,12 +1,15 @@
 """The damped residual: a perfect map is left alone, an empty one becomes a Wiener map, and errors are measured."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fit_cases import aggregate_of, correlation, particles, phantom, shell_mean_weight
 
-from gemmap.fit.aggregate import Aggregate
+from gemmap.fit.aggregate import Accumulator, Aggregate
 from gemmap.fit.backprojection import back_projection
 from gemmap.fit.residual import add_residual, error_variance
+from gemmap.geometry.symmetry import point_group
 from gemmap.validate.masks import spherical_mask
 
 BOX, N = 32, 800
@@ -135,3 +138,22 @@ def test_odd_boxes():
     assert variance.shape == (13,)
     region = spherical_mask(box, 8.0, 2.0)
     assert correlation(add_residual(0 * truth, first + second, variance, region), truth) > 0.9
+
+
+def test_noise_of_symmetric_sums_is_not_taken_for_error():
+    """What is left of right maps: without counting that coefficients repeat, noise passes for error in many shells."""
+    found = []
+    for seed in range(4):
+        table, _ = particles(DENSITY, 120, BOX, noise=1.0, seed=seed)
+        images = np.random.default_rng(seed).normal(size=(120, BOX, BOX)).astype(np.float32)
+        accumulators = [Accumulator(BOX, table.pixel_size_a, point_group("O")) for _ in range(2)]
+        for which, accumulator in enumerate(accumulators):
+            rows = np.arange(which, 120, 2)
+            accumulator.add(images[rows], table.select(rows), np.full((1, BOX), BOX**-2.0), table.optics_group[rows])
+        sets = [accumulator.finish() for accumulator in accumulators]
+        wrong = [replace(a, symmetry="C1") for a in sets]
+        nothing = np.zeros_like(TRUTH)
+        found.append([np.mean(error_variance(nothing, *pair)[1:] > 0) for pair in (sets, wrong)])
+    right, careless = np.mean(found, axis=0)
+    assert right < 0.35
+    assert careless > right + 0.1

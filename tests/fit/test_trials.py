@@ -21,7 +21,7 @@ REGION = Region.build(BOX, 8.5, None)
 
 
 def split_of(table, images, noise=1.0) -> Split:
-    place = places(len(table))
+    place = places(table.original_image)
     parts = [aggregate_of(table.select(place == p), images[place == p], noise) for p in (0, 1, 2)]
     return Split(parts[0], (parts[1], parts[2]))
 

@@ -76,3 +76,13 @@ def test_truncated_file(tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(FormatError, match="is damaged"):
         load_gaussians(file)
+
+
+def test_the_symmetry_of_the_map_is_kept(tmp_path: Path) -> None:
+    save_gaussians(tmp_path / "g.safetensors", some(6), 64, 1.31, "C3")
+    assert load_gaussians(tmp_path / "g.safetensors").symmetry == "C3"
+    tensors, description = load_tensors(tmp_path / "g.safetensors")
+    assert description["symmetry"] == "C3"
+    del description["symmetry"]
+    save_tensors(tmp_path / "older.safetensors", tensors, description)
+    assert load_gaussians(tmp_path / "older.safetensors").symmetry == "C1"

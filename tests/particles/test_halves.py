@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gemmap.errors import InputError
-from gemmap.particles.halves import assign_halves
+from gemmap.particles.halves import assign_halves, by_appearance
 from gemmap.particles.table import OpticsGroup, ParticleTable
 
 
@@ -56,3 +56,45 @@ def test_refused(half: list[int], message: str) -> None:
 
 def test_seed_zero_is_a_random_split() -> None:
     assert not assign_halves(replace(table_with([0, 0])), seed=0)[1].from_file
+
+
+def copies(images: list[int], half: list[int] | None = None) -> ParticleTable:
+    """One row for each number of an image."""
+    table = table_with(half or [0] * len(images))
+    return replace(table, index_in_stack=np.array(images, int))
+
+
+@pytest.mark.parametrize("n_copies", [2, 3, 60])
+def test_rows_that_share_an_image_share_a_half(n_copies: int) -> None:
+    images = np.random.default_rng(0).permutation(np.repeat(np.arange(41), n_copies))
+    table, split = assign_halves(copies(images.tolist()), seed=2)
+    halves = [set(table.half[images == image]) for image in range(41)]
+    assert all(len(half) == 1 for half in halves)
+    assert (split.n_half1, split.n_half2) == (21 * n_copies, 20 * n_copies)
+
+
+def test_the_same_image_number_in_another_stack_is_another_image() -> None:
+    table = replace(copies([0, 0] * 50), stack_of=np.arange(100) % 2, stacks=("a.mrcs", "b.mrcs"))
+    assert assign_halves(table, seed=0)[1].n_half1 == 50
+    with pytest.raises(InputError, match="Half 1 has 4 particles and half 2 has 0"):
+        assign_halves(copies([7] * 4), seed=0)
+
+
+def test_without_copies_the_split_is_that_of_the_rows() -> None:
+    """Drawn here as version 0.1.0 drew it."""
+    half = np.empty(101, np.int64)
+    half[np.random.default_rng(5).permutation(101)] = 1 + np.arange(101) % 2
+    shuffled = copies(np.random.default_rng(1).permutation(101).tolist())
+    np.testing.assert_array_equal(assign_halves(shuffled, seed=5)[0].half, half)
+
+
+def test_a_split_of_the_file_with_copies_on_both_sides_is_refused() -> None:
+    together = copies([3, 3, 5, 5], [1, 1, 2, 2])
+    assert assign_halves(together, seed=0)[0].half.tolist() == [1, 1, 2, 2]
+    with pytest.raises(InputError, match=r"2 images have copies in both half-sets \(the first is image 4 of a.mrcs\)"):
+        assign_halves(copies([3, 5, 3, 5, 6], [1, 2, 2, 1, 1]), seed=0)
+
+
+def test_images_are_numbered_as_they_appear() -> None:
+    assert by_appearance(np.array([8, 2, 8, 5, 2, 9])).tolist() == [0, 1, 0, 2, 1, 3]
+    assert by_appearance(np.array([], int)).tolist() == []

@@ -41,6 +41,7 @@ class ReconstructionOptions(ReadingOptions):
     particle_diameter_a: float | None = None
     n_gaussians: int | None = None
     mask: Path | None = None
+    sym: str = FitConfig.symmetry
     engine: Engine = "aggregate"
     epochs: int | None = None
     batch_size: int = Schedule.batch_size
@@ -58,6 +59,8 @@ class ReconstructionOptions(ReadingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        # Its name as RELION writes it, or a refusal.
+        object.__setattr__(self, "sym", FitConfig(symmetry=self.sym).group.name)
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; expected 0 or more.")
         _ = self.memory_bytes
@@ -91,6 +94,7 @@ class ReconstructionOptions(ReadingOptions):
             normalise=self.normalise,
             window=self.window,
             schedule=self._schedule() if self.engine == "images" else None,
+            symmetry=self.sym,
         )
 
     def _schedule(self) -> Schedule:

@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
 from gemmap._types import Volume
 from gemmap.api.framing import FramedParticles, as_stated, frame_particles, read_mask, with_boxes
 from gemmap.api.options import ReconstructionOptions
@@ -91,11 +93,13 @@ class ReconstructionPlan:
     def lines(self) -> list[str]:
         """Return the plan in words."""
         parts = ", ".join(f"{name} {memory_text(size)}" for name, size in self.memory.parts.items())
+        symmetry = self.config.group
         excluded = f" ({self.n_excluded:,} left out)" if self.n_excluded else ""
         rows = [
             ("Particles", f"{len(self.table):,}{excluded} of {self.source}"),
             ("Images", self.images_text),
             ("Half-sets", self.split_text),
+            *([] if symmetry.is_trivial else [("Symmetry", f"{symmetry.name}, {len(symmetry)} views per particle")]),
             ("Device", f"{self.config.device}, {self.n_threads} thread{'s' if self.n_threads > 1 else ''}"),
             (
                 "Memory",
@@ -134,7 +138,7 @@ def plan_reconstruction(
     framed = frame_particles(as_read, loaded.stack, options)
     table, stack = framed.table, framed.stack
     _check_frame(framed, config)
-    _require_enough(split, config)
+    _require_enough(table, config)
     mask, mask_notes = (None, ()) if options.mask is None else read_mask(options.mask, framed.frame, framed.read_size)
     batch_size = 0 if config.schedule is None else config.schedule.batch_size
     memory = plan_memory(stack.box_px, len(table), batch_size, options.memory_bytes)
@@ -207,7 +211,13 @@ def _load(options: ReconstructionOptions, arrays: tuple[ParticleTable, ImageStac
         return _Particles(with_boxes(table, stack), stack, "arrays in memory", len(table))
     loaded = read(options)
     source = f"{options.particles} ({loaded.format_name})"
-    return _Particles(loaded.table, loaded.stack, source, loaded.n_in_file, loaded.stack.paths, loaded.notes)
+    notes = loaded.notes
+    if loaded.format_name.startswith("cryoSPARC") and options.fit_config("cpu").group.cryosparc_differs:
+        notes += (
+            f"{options.sym} has a 2-fold axis on x, as in RELION; cryoSPARC's {options.sym} has it on y: give --sym "
+            f"{options.sym}y if the poses are from its refinement with that symmetry.",
+        )
+    return _Particles(loaded.table, loaded.stack, source, loaded.n_in_file, loaded.stack.paths, notes)
 
 
 def _check_frame(framed: FramedParticles, config: FitConfig) -> None:
@@ -219,12 +229,13 @@ def _check_frame(framed: FramedParticles, config: FitConfig) -> None:
         background_window(framed.frame.box_px, 0.5 * config.particle_diameter_a / framed.frame.pixel_size_a)
 
 
-def _require_enough(split: HalfSplit, config: FitConfig) -> None:
+def _require_enough(table: ParticleTable, config: FitConfig) -> None:
     """Refuse halves too small to be cut once more into particles to fit and particles to judge the fit by."""
-    smallest = min(split.n_half1, split.n_half2)
+    rows = [table.half == half for half in (1, 2)]
+    smallest = min(len(np.unique(table.original_image[mine])) for mine in rows)
     if smallest < LEAST_PARTICLES:
         raise InputError(
             f"The smaller half-set has {smallest} particles; expected at least {LEAST_PARTICLES}: give more particles."
         )
     if config.schedule is not None:
-        config.schedule.require_batch(smallest)
+        config.schedule.require_batch(min(int(mine.sum()) for mine in rows))

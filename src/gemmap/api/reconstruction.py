@@ -49,6 +49,7 @@ def reconstruct(
     particle_diameter_a: float | None = None,
     n_gaussians: int | None = None,
     mask: Path | str | None = None,
+    sym: str = FitConfig.symmetry,
     engine: Engine = "aggregate",
     epochs: int | None = None,
     batch_size: int = Schedule.batch_size,
@@ -122,6 +123,9 @@ def reconstruct(
         Gaussians in each fit; None takes them from the particle's volume and the box.
     mask
         Map of values 0 to 1: the region to fit, and the mask of the curves. In the working box or the images' own.
+    sym
+        Point group of the particle: ``C7``, ``D2``, ``T``, ``O``, ``I``, ``I1`` .. ``I4``, with RELION's axes. Its axes
+        must lie where the poses have them.
     engine
         ``aggregate`` fits to the sums of one pass over the images; ``images`` goes through the images again and again,
         as the paper does.
@@ -187,6 +191,7 @@ def reconstruct(
         particle_diameter_a=particle_diameter_a,
         n_gaussians=n_gaussians,
         mask=_path(mask),
+        sym=sym,
         engine=engine,
         epochs=epochs,
         batch_size=batch_size,

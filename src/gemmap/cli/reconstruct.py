@@ -128,6 +128,14 @@ def reconstruct(
             rich_help_panel=_FIT,
         ),
     ] = None,
+    sym: Annotated[
+        str,
+        typer.Option(
+            metavar="GROUP",
+            help="Point group of the particle: C7, D2, T, O, I, ..; axes as RELION's.",
+            rich_help_panel=_FIT,
+        ),
+    ] = FitConfig.symmetry,
     shape: Annotated[
         Shape,
         typer.Option(
@@ -247,6 +255,7 @@ def reconstruct(
         "particle_diameter_a": particle_diameter_a,
         "n_gaussians": n_gaussians,
         "mask": mask,
+        "sym": sym,
         "engine": engine,
         "epochs": epochs,
         "batch_size": batch_size,

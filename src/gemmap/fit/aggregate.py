@@ -13,7 +13,9 @@ import scipy.fft
 
 from gemmap._types import Complex, Float, Int
 from gemmap.errors import InputError
+from gemmap.geometry.symmetry import NO_SYMMETRY, PointGroup, related_views
 from gemmap.kernels import slices
+from gemmap.kernels.symmetrise import symmetrised
 from gemmap.particles.table import ParticleTable
 
 #: Side of the Fourier grid over the box: 1.5 keeps the gridding error under 2 % inside a quarter of the box
@@ -40,6 +42,10 @@ class Aggregate:
         (M, M, M//2 + 1) complex64: back-projected c CTF y / sigma^2.
     weight
         (M, M, M//2 + 1) float32: back-projected c^2 CTF^2 / sigma^2, >= 0.
+    n_particles
+        Particles, however many views each of them serves by symmetry.
+    symmetry
+        Name of the group under which they were inserted (:func:`gemmap.geometry.symmetry.point_group`).
     """
 
     numerator: Complex[np.ndarray, "m m h"]
@@ -47,6 +53,7 @@ class Aggregate:
     box_px: int
     pixel_size_a: float
     n_particles: int
+    symmetry: str = NO_SYMMETRY.name
 
     @property
     def grid_px(self) -> int:
@@ -64,20 +71,31 @@ class Aggregate:
                 f"Aggregates of pixel size {self.pixel_size_a:g} and {other.pixel_size_a:g} Å cannot be added: "
                 "use particles of one pixel size."
             )
+        if self.symmetry != other.symmetry:
+            raise InputError(
+                f"Aggregates of symmetry {self.symmetry} and {other.symmetry} cannot be added: insert all particles "
+                "under one group."
+            )
         return type(self)(
             self.numerator + other.numerator,
             self.weight + other.weight,
             self.box_px,
             self.pixel_size_a,
             self.n_particles + other.n_particles,
+            self.symmetry,
         )
 
 
 class Accumulator:
-    """Sums the slices of many particles; numerator and weight lie interleaved in memory for the cache."""
+    """Sums the slices of many particles; numerator and weight lie interleaved in memory for the cache.
 
-    def __init__(self, box_px: int, pixel_size_a: float) -> None:
+    Under a group with rotations R every slice enters at A R for each of them. Rotations that take the grid to itself
+    are applied once, to the sums; slices are inserted for the others only, which gives the same to rounding.
+    """
+
+    def __init__(self, box_px: int, pixel_size_a: float, symmetry: PointGroup = NO_SYMMETRY) -> None:
         self.box_px, self.pixel_size_a, self.n_particles = box_px, pixel_size_a, 0
+        self._symmetry = symmetry
         m = grid_size(box_px)
         self._volume = np.zeros((m, m, m // 2 + 1, 3), np.float32)
 
@@ -92,23 +110,29 @@ class Accumulator:
         prepared = slices.prepare(
             images, table.ctf, table.shifts_a, table.scale, group, inverse_noise, self.pixel_size_a
         )
-        slices.insert(prepared, table.rotations, self._volume)
+        for operator in self._symmetry.representatives:
+            slices.insert(prepared, related_views(table.rotations, operator), self._volume)
         self.n_particles += len(table)
 
     @property
     def sums(self) -> Float[np.ndarray, "m m h 3"]:
-        """Real part, imaginary part and weight so far, of half the image plane; another process may go on from them."""
+        """Real part, imaginary part and weight so far, of half the image plane and before rotations of the grid.
+
+        Another process may go on from them.
+        """
         return self._volume
 
     def finish(self) -> Aggregate:
         """Return the aggregate; the accumulator must not be used afterwards."""
         slices.complete_plane(self._volume)
+        if len(self._symmetry.on_grid) > 1:
+            self._volume = symmetrised(self._volume, self._symmetry.on_grid)
         numerator = np.empty(self._volume.shape[:3], np.complex64)
         numerator.real = self._volume[..., 0]
         numerator.imag = self._volume[..., 1]
         weight = np.ascontiguousarray(self._volume[..., 2])
         del self._volume
-        return Aggregate(numerator, weight, self.box_px, self.pixel_size_a, self.n_particles)
+        return Aggregate(numerator, weight, self.box_px, self.pixel_size_a, self.n_particles, self._symmetry.name)
 
 
 def apodisation(box_px: int, grid_px: int) -> Float[np.ndarray, " d"]:

@@ -1,7 +1,8 @@
 """An aggregate as named tensors and a description, and back; which file they are kept in is not decided here.
 
 Schema ``gemmap-aggregate``, version 1: ``numerator`` (M, M, M//2 + 1, 2) float32, real and imaginary part last, and
-``weight`` (M, M, M//2 + 1) float32, with ``box_px``, ``pixel_size_a`` and ``n_particles``.
+``weight`` (M, M, M//2 + 1) float32, with ``box_px``, ``pixel_size_a``, ``n_particles`` and ``symmetry`` (C1 if it is
+not said).
 """
 
 from collections.abc import Mapping
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from gemmap.errors import FormatError
 from gemmap.fit.aggregate import Aggregate, grid_size
+from gemmap.geometry.symmetry import NO_SYMMETRY
 
 _SCHEMA, _VERSION = "gemmap-aggregate", 1
 
@@ -29,6 +31,7 @@ def aggregate_to_tensors(aggregate: Aggregate) -> tuple[dict[str, Tensor], dict[
         "box_px": int(aggregate.box_px),
         "pixel_size_a": float(aggregate.pixel_size_a),
         "n_particles": int(aggregate.n_particles),
+        "symmetry": aggregate.symmetry,
     }
     return tensors, description
 
@@ -64,4 +67,5 @@ def aggregate_from_tensors(
         box_px=box_px,
         pixel_size_a=float(description["pixel_size_a"]),
         n_particles=int(description["n_particles"]),
+        symmetry=str(description.get("symmetry", NO_SYMMETRY.name)),
     )

@@ -1,10 +1,13 @@
 """Options of a reconstruction: values, checked once."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from gemmap.errors import InputError
 from gemmap.fit.schedule import Schedule
+
+if TYPE_CHECKING:
+    from gemmap.geometry.symmetry import PointGroup
 
 #: What of a Gaussian may change beside centre and mass. ``free``: everything. ``axis-aligned``: no rotation. ``round``:
 #: one standard deviation for all axes. ``fixed``: nothing.
@@ -37,6 +40,8 @@ class FitConfig:
         Set the background of every image to its mean, once the noise was measured there.
     schedule
         Of the images engine; None fits with the aggregate engine.
+    symmetry
+        Point group of the particle (:func:`gemmap.geometry.symmetry.point_group`).
     """
 
     particle_diameter_a: float | None = None
@@ -49,6 +54,7 @@ class FitConfig:
     normalise: bool = False
     window: bool = False
     schedule: Schedule | None = None
+    symmetry: str = "C1"
 
     def __post_init__(self) -> None:
         if self.particle_diameter_a is not None and not self.particle_diameter_a > 0:
@@ -57,3 +63,17 @@ class FitConfig:
             raise InputError(f"Number of Gaussians is {self.n_gaussians}; expected at least 1.")
         if self.max_steps < 1:
             raise InputError(f"Maximum number of steps is {self.max_steps}; expected at least 1.")
+
+    @property
+    def group(self) -> "PointGroup":
+        """The rotations of ``symmetry``.
+
+        Raises
+        ------
+        InputError
+            If there is no such group.
+        """
+        # Imported here: options are read, and help is printed, without numpy.
+        from gemmap.geometry.symmetry import point_group
+
+        return point_group(self.symmetry)

@@ -9,7 +9,7 @@ from torch import Tensor
 from gemmap.fit.config import Shape
 from gemmap.fit.gaussian_fit import Step, fit_gaussians
 from gemmap.fit.images import Particles, train
-from gemmap.fit.init import at_random, from_voxels
+from gemmap.fit.init import VoxelStart, at_random
 from gemmap.fit.keeper import RunState
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.parameters import Parameters
@@ -30,21 +30,6 @@ class Fitted:
     stopped_because: str
 
 
-@dataclass(frozen=True)
-class VoxelStart:
-    """What Gaussians are made of: voxels u of a blob, the price of mass, how many at most, and a seed."""
-
-    u: Float[Tensor, "d d d"]
-    blob_px: float
-    price: float
-    count: int
-    seed: int
-
-    def on_voxels(self) -> Parameters:
-        """Gaussians on the voxels that carry mass."""
-        return from_voxels(self.u, self.blob_px, self.count, self.seed)
-
-
 def fit_to_aggregate(
     equations: NormalEquations, start: VoxelStart, steps: int, most: int, shape: Shape, progress: Progress
 ) -> Fitted:
@@ -58,13 +43,13 @@ def fit_to_aggregate(
             records.append(StepRecord(step.number, step.loss, time.perf_counter() - began))
             return True
 
-        last = fit_gaussians(equations, start.on_voxels(), start.price, steps, keep_going, shape)
+        last = fit_gaussians(equations, start.on_voxels(), start.price, steps, keep_going, shape, start.copies)
     # Trials score every second step.
     if steps >= most - most % 2:
         reason = f"the bound of {most} steps was reached; more --max-steps may serve"
     else:
         reason = "further steps did not predict held-out particles better, beyond noise"
-    return Fitted(last.parameters, last.volume, tuple(records), reason)
+    return Fitted(start.copies.expand(last.parameters), last.volume, tuple(records), reason)
 
 
 def fit_to_images(
@@ -85,7 +70,7 @@ def fit_to_images(
     """
     records: list[StepRecord] = []
     name = f"{stage_name} training"
-    on_voxels = start.on_voxels()
+    on_voxels, copies = start.on_voxels(), start.copies
     # As many Gaussians as voxels carry mass, and fewer to begin with where they have to find their places.
     cap = len(on_voxels)
     piece = run.recall(name)
@@ -95,7 +80,7 @@ def fit_to_images(
     elif schedule.start == "aggregate":
         state = State.at_rest(on_voxels)
     else:
-        state = State.at_rest(at_random(equations, window, max(1, int(RANDOM_PART * cap)), start.seed))
+        state = State.at_rest(at_random(equations, window, max(1, int(RANDOM_PART * cap)), start.seed, copies))
     began = time.perf_counter() - (records[-1].seconds if records else 0.0)
     total = schedule.steps(len(particles)) - state.number
     with stage(progress, "Gaussians against images", total, "batches"):
@@ -106,18 +91,22 @@ def fit_to_images(
             if run.due():
                 run.hold(**{name: training_to_piece(state, records)})
                 run.save(stage_name)
-            progress.advance(done, f"{len(state.parameters):,} Gaussians, mean loss {state.loss.mean:.6g}")
+            progress.advance(
+                done, f"{len(copies) * len(state.parameters):,} Gaussians, mean loss {state.loss.mean:.6g}"
+            )
 
         trained = train(
             particles,
             state,
             equations.unit,
-            start.price,
+            # The aggregate counts every particle once for each view that it serves; images are visited once.
+            start.price / len(copies),
             schedule,
             shape,
             cap,
             start.seed,
             watch,
+            copies,
         )
     run.drop(name)
     if trained.failure:
@@ -125,4 +114,5 @@ def fit_to_images(
     now = trained.state
     records = records or [StepRecord(now.number, now.loss.mean, time.perf_counter() - began)]
     reason = trained.failure or f"all {schedule.all_epochs} epochs are done"
-    return Fitted(now.parameters, now.parameters.voxelize(equations.size), tuple(records), reason)
+    everything = copies.expand(now.parameters)
+    return Fitted(everything, everything.voxelize(equations.size), tuple(records), reason)

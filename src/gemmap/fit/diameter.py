@@ -4,11 +4,13 @@ import numpy as np
 import scipy.ndimage
 
 from gemmap._types import Curve, Int, Volume
-from gemmap.fit.aggregate import Accumulator
+from gemmap.fit.aggregate import Accumulator, Aggregate
 from gemmap.fit.backprojection import back_projection
 from gemmap.geometry.grids import radius_px
+from gemmap.geometry.symmetry import NO_SYMMETRY, PointGroup
 from gemmap.particles.batches import read_living
 from gemmap.particles.dead_images import DeadImages
+from gemmap.particles.halves import by_appearance
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import noise_spectrum
@@ -20,46 +22,66 @@ SMALL_BOX_PX, PARTICLES, CHUNK = 48, 2000, 250
 HELD_SHARE, MARGIN = 0.99, 1.08
 #: Bounds of the diameter as fractions of the box.
 SMALLEST, LARGEST = 0.2, 0.94
-#: Below this correlation the two maps show no common object, and there is nothing to measure.
-LEAST_CORRELATION = 0.15
+#: Below this correlation the two maps show no common object, and there is nothing to measure: without symmetry, and
+#: at most.
+LEAST_CORRELATION, LARGEST_LEAST = 0.15, 0.5
 
 
 def estimate_diameter_px(
-    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], dead: DeadImages
+    table: ParticleTable,
+    stack: ImageStack,
+    rows: Int[np.ndarray, " n"],
+    dead: DeadImages,
+    symmetry: PointGroup = NO_SYMMETRY,
 ) -> float | None:
     """Diameter in pixels of the sphere that holds the particle, from up to 2,000 of ``rows``; None if unknown.
 
-    Two maps of 48 px are back-projected from odd and even particles; their local covariance, averaged over spheres
+    Two maps of 48 px are back-projected from odd and even images; their local covariance, averaged over spheres
     around the centre, is noise-free in expectation, and falls to zero where the particle ends.
     """
     box = stack.box_px
-    small = min(SMALL_BOX_PX, box)
-    rows = rows[:PARTICLES]
-    odd, even = (_small_map(table, stack, rows[start::2], small, dead) for start in (0, 1))
-    radius = None if odd is None or even is None else _agreement_radius(odd, even)
+    first, second = (small_aggregates(table, stack, part, dead, symmetry)[0] for part in two_sets(table, rows))
+    if not (first.n_particles and second.n_particles):
+        return None
+    small = first.box_px
+    # Noise of n views of one particle is n times the same: of fewer independent values more agree by chance.
+    least = min(LEAST_CORRELATION * len(symmetry) ** 0.5, LARGEST_LEAST)
+    radius = _agreement_radius(back_projection(first), back_projection(second), least)
     if radius is None:
         return None
     return float(np.clip(2.0 * MARGIN * radius * box / small, SMALLEST * box, LARGEST * box))
 
 
-def _small_map(
-    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], small: int, dead: DeadImages
-) -> Volume | None:
-    """Back-projection of the rows at low resolution; None if all of them are dead."""
+def two_sets(table: ParticleTable, rows: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, " m"]]:
+    """Up to 2,000 of ``rows``, dealt by turns: sets that share no image."""
+    rows = rows[:PARTICLES]
+    side = by_appearance(table.original_image[rows]) % 2
+    return [rows[side == which] for which in (0, 1)]
+
+
+def small_aggregates(
+    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], dead: DeadImages, *groups: PointGroup
+) -> list[Aggregate]:
+    """Aggregates of particles under some groups; images are cut to 48 px, noise is measured on the first of them.
+
+    Dead images are left out: if all are, nothing is inserted.
+    """
     box = stack.box_px
-    accumulator = Accumulator(small, table.pixel_size_a * box / small)
+    small = min(SMALL_BOX_PX, box)
+    accumulators = [Accumulator(small, table.pixel_size_a * box / small, group) for group in groups]
     for start in range(0, len(rows), CHUNK):
         part, whole = read_living(stack, rows[start : start + CHUNK], dead)
         if len(part) == 0:
             continue
         images = resample_images(whole, small)
-        if accumulator.n_particles == 0:
+        if accumulators[0].n_particles == 0:
             inverse_noise = 1.0 / noise_spectrum(images, 0.5 * LARGEST * small)[None]
-        accumulator.add(images, table.select(part), inverse_noise, np.zeros(len(part), np.int64))
-    return back_projection(accumulator.finish()) if accumulator.n_particles else None
+        for accumulator in accumulators:
+            accumulator.add(images, table.select(part), inverse_noise, np.zeros(len(part), np.int64))
+    return [accumulator.finish() for accumulator in accumulators]
 
 
-def _agreement_radius(map1: Volume, map2: Volume) -> float | None:
+def _agreement_radius(map1: Volume, map2: Volume, least_correlation: float) -> float | None:
     """Radius in pixels that holds ``HELD_SHARE`` of the covariance of low-passed maps; None if they do not agree."""
     n = len(map1)
     radius = radius_px(n, 3)
@@ -71,6 +93,6 @@ def _agreement_radius(map1: Volume, map2: Volume) -> float | None:
     whole = running.max()
     inside = radius < 0.47 * n
     spread = float(np.sqrt((low[0][inside] ** 2).sum() * (low[1][inside] ** 2).sum()))
-    if not whole > LEAST_CORRELATION * spread:
+    if not whole > least_correlation * spread:
         return None
     return float(np.flatnonzero(running >= HELD_SHARE * whole)[0]) + 1.0

@@ -40,7 +40,7 @@ def find_extent(
     """Extent of the particle in the images of one half; a note says where it comes from."""
     if config.particle_diameter_a is not None:
         return Extent(min(0.5 * config.particle_diameter_a / table.pixel_size_a, 0.5 * stack.box_px - 1.0))
-    diameter = estimate_diameter_px(table, stack, rows, dead)
+    diameter = estimate_diameter_px(table, stack, rows, dead, config.group)
     if diameter is None:
         radius, end = UNKNOWN_RADIUS * stack.box_px, UNKNOWN_END * stack.box_px
         progress.note(

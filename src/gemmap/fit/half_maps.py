@@ -29,6 +29,7 @@ from gemmap.fit.records import FitResult, Reconstruction
 from gemmap.fit.region import Region
 from gemmap.fit.residual import error_variance
 from gemmap.fit.single import fit
+from gemmap.fit.symmetry_check import check_symmetry
 from gemmap.fit.trials import choose
 from gemmap.particles.background import NormalisedStack, WindowedStack
 from gemmap.particles.batches import read_living
@@ -97,6 +98,7 @@ def reconstruct_halves(
     dead = recall_dead(len(table), state)
     rows = {half: np.flatnonzero(table.half == half) for half in (1, 2)}
     extent = {half: find_extent(table, stack, rows[half], half, dead, config, progress) for half in (1, 2)}
+    against = {half: check_symmetry(table, stack, rows[half], half, dead, config.group, progress) for half in (1, 2)}
     state.lap("particle diameter")
     circles = particle_circles(table, rows, extent)
     if config.normalise:
@@ -122,6 +124,7 @@ def reconstruct_halves(
         details={
             **{f"particle_diameter_a_half{h}": 2.0 * e.radius_px * table.pixel_size_a for h, e in extent.items()},
             **{f"held_out_score_half{h}": half.choice.score for h, half in halves.items()},
+            **{f"asymmetric_part_half{h}": found.part for h, found in against.items() if found is not None},
         },
     )
 
@@ -137,8 +140,9 @@ def _decide(
         recalled = [state.recall(name) for name in part_names]
         return choice_from_piece(piece), [aggregate_from_tensors(*part) for part in recalled if part is not None]
     split = aggregate_half(
-        run.table, run.stack, rows, inverse_noise, half, run.dead, run.progress, state, run.config.chunk_bytes
-    )
+        run.table, run.stack, rows, inverse_noise, half, run.dead, run.progress, state, run.config.group,
+        run.config.chunk_bytes,
+    )  # fmt: skip
     seed = _seed(run.config.seed, half)
     choice = choose(split, run.region(extent), run.config, run.count(extent), seed, run.progress)
     parts = [split.total()] if half == 1 else [split.seen, split.all_held_out()]

@@ -36,15 +36,20 @@ class HeldOutScore:
     """Shell-wise, scale-free score of maps against the back-projection of held-out particles (cubes on one device)."""
 
     def __init__(
-        self, seen: Float[Tensor, "d d d"], held_out: Float[Tensor, "d d d"], window: Float[Tensor, "d d d"]
+        self,
+        seen: Float[Tensor, "d d d"],
+        held_out: Float[Tensor, "d d d"],
+        window: Float[Tensor, "d d d"],
+        order: int = 1,
     ) -> None:
         size = held_out.shape[0]
         self._window = window
         self._shell = torch.from_numpy(shell_index(size, 3).ravel()).clamp_max(size // 2 + 1).to(held_out.device)
         self._count = size // 2 + 1
         everything = torch.ones((size, size, size // 2 + 1), dtype=torch.complex64, device=held_out.device)
-        #: Independent Fourier coefficients of a shell, real and imaginary parts counted.
-        self._independent = self._total(everything, everything) * (window.double() ** 2).mean()
+        #: Independent Fourier coefficients of a shell, real and imaginary parts counted; of symmetric maps, ``order``
+        #: coefficients are the same.
+        self._independent = self._total(everything, everything) * (window.double() ** 2).mean() / order
         self._target = torch.fft.rfftn(held_out * window)
         self._target_power = self._total(self._target, self._target)
         agreement = self._correlation(torch.fft.rfftn(seen * window))

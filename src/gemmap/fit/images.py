@@ -18,6 +18,7 @@ from gemmap._types import Int
 from gemmap.errors import NumericsError
 from gemmap.fit.adam import Adam
 from gemmap.fit.config import Shape
+from gemmap.fit.copies import ALONE, Copies
 from gemmap.fit.density_control import densify, prune
 from gemmap.fit.image_loss import ImageBatch, image_loss
 from gemmap.fit.parameters import Parameters, bound, restrict
@@ -65,6 +66,7 @@ def train(
     cap: int,
     seed: int,
     watch: Callable[[State], None],
+    copies: Copies = ALONE,
 ) -> Trained:
     """Fit Gaussians to the images, from the start or from where an earlier training was.
 
@@ -76,9 +78,11 @@ def train(
         Grey value of density 1, and price of one unit of mass, as for
         :func:`gemmap.fit.gaussian_fit.fit_gaussians`.
     cap
-        Largest number of Gaussians.
+        Largest number of Gaussians, copies not counted.
     watch
         Sees the state some times an epoch, as long as the loss has not grown beyond doubt.
+    copies
+        Complete the Gaussians of the state, an asymmetric unit.
 
     Raises
     ------
@@ -96,7 +100,8 @@ def train(
     for batch in image_batches(particles, schedule, seed, number, now.centres.device):
         number += 1
         try:
-            slopes, of_images = batch_gradient(now, batch, unit, n / len(batch.rows))
+            everything = copies.expand(now)
+            slopes, of_images = batch_gradient(everything, batch, unit, n / len(batch.rows))
         except NumericsError:  # Gaussians beyond all numbers
             if number == 1:
                 raise
@@ -108,7 +113,8 @@ def train(
                 raise NumericsError("The loss of the start is not a number; the images or their noise may hold NaN.")
         if not bool(of_images.isfinite().all()):
             return Trained(good, _diverged(number, good, float(of_images.mean())))
-        slopes[3] = slopes[3] + penalty * now.log_masses.exp()
+        slopes[3] = slopes[3] + penalty * everything.log_masses.exp()
+        slopes = copies.collect(slopes)
         pull = pull + slopes[0].norm(dim=1)
         rates = schedule.rates(number / schedule.batches(n))
         now = bound(adam.step(now, restrict(slopes, shape), rates))

@@ -1,12 +1,14 @@
 """Starts: one Gaussian per voxel that carries mass, at the convex optimum; or Gaussians at random, as in the paper."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from gemmap.errors import NumericsError
+from gemmap.fit.copies import ALONE, Copies
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.parameters import Parameters
 
@@ -19,6 +21,26 @@ GAUSSIANS_PER_VOXEL = 0.3
 def default_count(radius_px: float) -> int:
     """Upper bound on the number of Gaussians, from the particle's volume in voxels."""
     return max(1000, int(GAUSSIANS_PER_VOXEL * 4.0 / 3.0 * math.pi * radius_px**3))
+
+
+@dataclass(frozen=True)
+class VoxelStart:
+    """What Gaussians are made of: voxels u of a blob, the price of mass, how many at most, and a seed.
+
+    With ``copies`` they are those of an asymmetric unit; the bound counts copies too.
+    """
+
+    u: Float[Tensor, "d d d"]
+    blob_px: float
+    price: float
+    count: int
+    seed: int
+    copies: Copies = ALONE
+
+    def on_voxels(self) -> Parameters:
+        """Gaussians on the voxels that carry mass."""
+        most = max(1, self.count // len(self.copies))
+        return from_voxels(self.copies.asymmetric_unit(self.u), self.blob_px, most, self.seed)
 
 
 def from_voxels(u: Float[Tensor, "d d d"], blob_px: float, count: int, seed: int) -> Parameters:
@@ -55,8 +77,10 @@ def from_voxels(u: Float[Tensor, "d d d"], blob_px: float, count: int, seed: int
     )
 
 
-def at_random(equations: NormalEquations, window: Float[Tensor, "d d d"], count: int, seed: int) -> Parameters:
-    """``count`` equal round Gaussians drawn evenly from the region, as the paper starts.
+def at_random(
+    equations: NormalEquations, window: Float[Tensor, "d d d"], count: int, seed: int, copies: Copies = ALONE
+) -> Parameters:
+    """``count`` equal round Gaussians drawn evenly from the region, as the paper starts; ``copies`` complete them.
 
     ``window`` says where, 0 to 1. Their standard deviation is half the spacing that fills the region; their mass is the
     one that explains the data best, <b, V> / <V, KV> for one unit.
@@ -72,12 +96,12 @@ def at_random(equations: NormalEquations, window: Float[Tensor, "d d d"], count:
     drawn = torch.rand(count, generator=generator, dtype=torch.float64) * running[-1]
     voxels = _positions(torch.searchsorted(running, drawn, right=True).clamp_max(len(running) - 1), equations.size)
     centres = (voxels + torch.rand((count, 3), generator=generator) - 0.5).to(device, dtype)
-    spacing = float(running[-1] / count) ** (1.0 / 3.0)
+    spacing = float(running[-1] / (count * len(copies))) ** (1.0 / 3.0)
     log_scales = torch.full((count, 3), math.log(max(0.5 * spacing, 0.5)), device=device, dtype=dtype)
     quaternions = torch.zeros((count, 4), device=device, dtype=dtype)
     quaternions[:, 0] = 1.0
     unit = Parameters(centres, log_scales, quaternions, torch.zeros(count, device=device, dtype=dtype))
-    volume = unit.voxelize(equations.size)
+    volume = copies.expand(unit).voxelize(equations.size)
     mass = float((equations.data * volume).sum() / (equations.apply(volume) * volume).sum().clamp_min(1e-30))
     if not mass > 0:
         raise NumericsError(

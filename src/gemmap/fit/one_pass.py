@@ -9,6 +9,7 @@ from gemmap.fit.keeper import Piece, RunState
 from gemmap.fit.pieces import accumulator_from_piece, accumulator_to_piece, dead_from_piece, dead_to_piece
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.split import N_SETS, Split, places
+from gemmap.geometry.symmetry import NO_SYMMETRY, PointGroup
 from gemmap.particles.batches import images_per_chunk, read_ahead
 from gemmap.particles.dead_images import DeadImages, named
 from gemmap.particles.stack import ImageStack
@@ -35,16 +36,18 @@ def aggregate_half(
     dead: DeadImages,
     progress: Progress,
     state: RunState,
+    symmetry: PointGroup = NO_SYMMETRY,
     chunk_bytes: int | None = None,
 ) -> Split:
-    """Insert the particles ``rows`` of a half, or recall what an earlier process made of them.
+    """Insert the particles ``rows`` of a half, each in all views that the symmetry makes equal to its own.
 
-    ``dead`` counts those whose images show nothing; they are kept with the sums that they are left out of.
+    What an earlier process made of them is recalled. ``dead`` counts those whose images show nothing; they are kept
+    with the sums that they are left out of.
     """
     recalled = [state.recall(name) for name in set_names(half)]
     if all(piece is not None for piece in recalled):
         return Split.of([aggregate_from_tensors(*piece) for piece in recalled if piece is not None])
-    accumulators = [Accumulator(stack.box_px, table.pixel_size_a) for _ in range(N_SETS)]
+    accumulators = [Accumulator(stack.box_px, table.pixel_size_a, symmetry) for _ in range(N_SETS)]
     names = [f"half{half}_pass{which}" for which in range(N_SETS)]
     done = 0
     for name, accumulator in zip(names, accumulators, strict=True):
@@ -53,7 +56,7 @@ def aggregate_half(
     if done:
         progress.note(f"half {half}: {done:,} of {len(rows):,} particles were inserted before")
     place = np.full(len(table), -1)
-    place[rows] = places(len(rows))
+    place[rows] = places(table.original_image[rows])
     # Chunks of an interrupted pass begin where those of a whole one do: results are the same to the bit.
     chunk = images_per_chunk(stack.box_px, chunk_bytes or CHUNK_BYTES)
     with stage(progress, f"reading and inserting particles of half {half}", len(rows) - done, "particles"):

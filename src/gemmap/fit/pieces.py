@@ -80,6 +80,7 @@ def fit_to_piece(result: FitResult) -> Piece:
         "seed": result.seed,
         "n_particles": result.n_particles,
         "details": dict(result.details),
+        "symmetry": result.symmetry,
     }
     return tensors, values
 
@@ -97,6 +98,7 @@ def fit_from_piece(piece: Piece) -> FitResult:
         seed=values["seed"],
         n_particles=values["n_particles"],
         details=values["details"],
+        symmetry=values["symmetry"],
     )
 
 

@@ -20,7 +20,10 @@ class StepRecord:
 
 @dataclass(frozen=True, eq=False)
 class FitResult:
-    """Maps of one set of particles (a half, or all): grey values as sums over voxels, particle positive."""
+    """Maps of one set of particles (a half, or all): grey values as sums over voxels, particle positive.
+
+    ``gaussians`` are all that make up the map: first those of an asymmetric unit of ``symmetry``, then its copies.
+    """
 
     map: Volume
     backprojection: Volume
@@ -31,6 +34,7 @@ class FitResult:
     seed: int
     n_particles: int
     details: Mapping[str, float] = field(default_factory=dict)
+    symmetry: str = "C1"
 
 
 @dataclass(frozen=True, eq=False)

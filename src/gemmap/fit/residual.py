@@ -12,6 +12,7 @@ from gemmap._types import Complex, Curve, Float, Volume
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.backprojection import to_fourier_space, to_real_space
 from gemmap.geometry.grids import frequencies
+from gemmap.geometry.symmetry import point_group
 
 #: Standard deviations of its noise by which the measured variance is lowered: what is not seen is not added.
 SIGNIFICANCE = 1.0
@@ -24,15 +25,17 @@ def error_variance(trial: Volume, first: Aggregate, second: Aggregate) -> Curve:
 
     ``trial`` (grey values) was fitted to neither of the sets. Estimates below 0 are 0.
     """
-    shell = _shells(first)
+    shell = grid_shells(first)
     transform = to_fourier_space(trial, first.grid_px)
     residuals = [a.numerator - a.weight * transform for a in (first, second)]
     product = (residuals[0] * residuals[1].conj()).real
     # Noise makes real and imaginary part of the product equally large, and neighbours independent in sign.
     noise = 0.5 * (np.abs(residuals[0]) * np.abs(residuals[1])) ** 2
     weight = first.weight.astype(np.float64) * second.weight
+    # Under a group, one particle's noise is in as many coefficients as it serves views.
+    views = len(point_group(first.symmetry))
     excess, spread, power = (_smooth(_sum(values, shell)) for values in (product, noise, weight))
-    found = (excess - SIGNIFICANCE * np.sqrt(spread)) / np.maximum(power, 1e-30)
+    found = (excess - SIGNIFICANCE * np.sqrt(views * spread)) / np.maximum(power, 1e-30)
     return np.asarray(np.clip(found, 0.0, None)[: first.box_px // 2 + 1])
 
 
@@ -46,7 +49,7 @@ def add_residual(volume: Volume, aggregate: Aggregate, variance: Curve, window: 
     The error lives in the window, the noise everywhere in the box: ``variance``, an average over the box, is that much
     larger inside the window.
     """
-    shell = _shells(aggregate)
+    shell = grid_shells(aggregate)
     tau2 = np.zeros(int(shell.max()) + 1)
     tau2[: len(variance)] = variance / max(float(np.mean(window.astype(np.float64) ** 2)), 1e-6)
     tau2[-1] = 0.0
@@ -56,7 +59,7 @@ def add_residual(volume: Volume, aggregate: Aggregate, variance: Curve, window: 
     return np.asarray(volume + to_real_space(damped, aggregate.box_px) * window, np.float32)
 
 
-def _shells(aggregate: Aggregate) -> np.ndarray:
+def grid_shells(aggregate: Aggregate) -> np.ndarray:
     """Flat shell numbers of the oversampled grid, in shells of the box; everything beyond D//2 in one last shell."""
     m, ratio = aggregate.grid_px, aggregate.box_px / aggregate.grid_px
     k = frequencies(m) * ratio

@@ -7,8 +7,10 @@ from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.backprojection import back_projection
 from gemmap.fit.choice import Settings
 from gemmap.fit.config import FitConfig
-from gemmap.fit.descent import VoxelStart, fit_to_aggregate, fit_to_images
+from gemmap.fit.copies import Copies
+from gemmap.fit.descent import fit_to_aggregate, fit_to_images
 from gemmap.fit.images import Particles
+from gemmap.fit.init import VoxelStart
 from gemmap.fit.keeper import RunState
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.progress import Progress, stage
@@ -43,7 +45,8 @@ def fit(
     equations = NormalEquations.build(aggregate, region.size, device)
     with stage(progress, "voxels", settings.voxels.iterations, "iterations"):
         u = fit_voxels(equations, region.on(device), settings.voxels, lambda _i, _u: progress.advance(1))
-    start = VoxelStart(u, settings.voxels.blob_px, mass_price(equations, settings.voxels), count, seed)
+    price, copies = mass_price(equations, settings.voxels), Copies.of(config.group, device)
+    start = VoxelStart(u, settings.voxels.blob_px, price, count, seed, copies)
     if config.schedule is None:
         fitted = fit_to_aggregate(equations, start, settings.steps, config.max_steps, config.shape, progress)
     else:
@@ -76,5 +79,6 @@ def fit(
             "grey_value_unit": unit,
             "residual_fraction_of_box": float(where.mean()),
         },
+        symmetry=config.group.name,
     )
     return result, gaussian_map

@@ -8,12 +8,13 @@ import numpy as np
 
 from gemmap._types import Int
 from gemmap.fit.aggregate import Aggregate
+from gemmap.particles.halves import by_appearance
 
 #: Of every eight particles six are seen by trial fits, and one goes to each of the two held-out sets.
 _PLACES = (0, 0, 0, 1, 0, 0, 0, 2)
 #: One seen, two held out.
 N_SETS = 3
-#: Fewer particles in a half leave one of the sets empty.
+#: Fewer particles with images of their own in a half leave one of the sets empty.
 LEAST_PARTICLES = len(_PLACES)
 
 
@@ -47,6 +48,10 @@ class Split:
         return self.seen + self.held_out[0] + self.held_out[1]
 
 
-def places(n: int) -> Int[np.ndarray, " n"]:
-    """Where the particles of a half go, in the order of the table: 0 seen, 1 and 2 the held-out sets."""
-    return np.resize(np.array(_PLACES), n)
+def places(images: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Where the particles of a half go: 0 seen, 1 and 2 the held-out sets.
+
+    ``images`` numbers the image of every particle (:attr:`gemmap.particles.table.ParticleTable.original_image`), in the
+    order of the table: copies that share an image, and so its noise, go to the same set.
+    """
+    return np.asarray(np.array(_PLACES)[by_appearance(images) % len(_PLACES)])

@@ -11,9 +11,10 @@ from gemmap.errors import InputError
 from gemmap.fit.backprojection import back_projection
 from gemmap.fit.choice import CAUTION, TRIED, Choice, Gain, Settings, best_of
 from gemmap.fit.config import FitConfig
+from gemmap.fit.copies import Copies
 from gemmap.fit.gaussian_fit import Step, fit_gaussians
 from gemmap.fit.held_out import HeldOutScore, Scored
-from gemmap.fit.init import from_voxels
+from gemmap.fit.init import VoxelStart
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.region import Region, to_box, to_cube
@@ -52,8 +53,9 @@ def choose(
         If negative density predicts the held-out particles better: the contrast is inverted.
     """
     device = torch.device(config.device)
+    copies = Copies.of(config.group, device)
     equations = NormalEquations.build(split.seen, region.size, device)
-    score = _positive_score(equations, split, region)
+    score = _positive_score(equations, split, region, len(copies))
     gains, tried, u = _try_voxels(equations, score, region, progress)
     voxels = TRIED[tried]
     best: list[tuple[Step, Scored]] = []
@@ -68,8 +70,8 @@ def choose(
                 best[:] = [(step, scored)]
             return step.number - best[0][0].number < 2 * PATIENCE
 
-        start = from_voxels(u, voxels.blob_px, count, seed)
-        fit_gaussians(equations, start, mass_price(equations, voxels), config.max_steps, keep_going, config.shape)
+        start = VoxelStart(u, voxels.blob_px, mass_price(equations, voxels), count, seed, copies)
+        fit_gaussians(equations, start.on_voxels(), start.price, config.max_steps, keep_going, config.shape, copies)
     step, scored = best[0]
     trial = to_box(step.volume, split.seen.box_px, equations.unit)
     error = error_variance(trial, *split.held_out)
@@ -105,12 +107,12 @@ def _inside_is_better(trial: Volume, error: Curve, split: Split, region: Region,
     return inside.value > everywhere.value + CAUTION * score.error(inside, everywhere)
 
 
-def _positive_score(equations: NormalEquations, split: Split, region: Region) -> HeldOutScore:
+def _positive_score(equations: NormalEquations, split: Split, region: Region, order: int) -> HeldOutScore:
     """The score within the particle's envelope, after making sure that the particle is bright."""
     device = equations.data.device
     maps = [to_cube(back_projection(a), region.size, device) for a in (split.seen, split.all_held_out())]
     everywhere = region.on(device)
-    score = HeldOutScore(maps[0], maps[1], everywhere)
+    score = HeldOutScore(maps[0], maps[1], everywhere, order)
     densities = []
     for sign in (1.0, -1.0):
         signed = replace(equations, data=equations.data * sign)
@@ -125,4 +127,4 @@ def _positive_score(equations: NormalEquations, split: Split, region: Region) ->
         )
     envelope = region.envelope(to_box(densities[0], split.seen.box_px, equations.unit), split.seen.pixel_size_a)
     window: Float[Tensor, "d d d"] = to_cube(envelope, region.size, device)
-    return HeldOutScore(maps[0], maps[1], window)
+    return HeldOutScore(maps[0], maps[1], window, order)

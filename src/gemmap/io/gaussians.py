@@ -12,7 +12,8 @@ masses         (n,)     integral of the Gaussian over space in grey values: the 
 
 Description (JSON under the metadata key ``gemmap``): ``schema``, ``version``, ``length_unit`` ("angstrom"),
 ``amplitude`` ("mass: integral over space, not peak height"), ``box_px`` and ``pixel_size_a`` of the map they were
-fitted to.
+fitted to, and ``symmetry``, the point group of that map (C1 if it is not said). All Gaussians of the map are in the
+file: of a group of g rotations the first n/g are an asymmetric unit, and the rest its copies in blocks of n/g.
 """
 
 from dataclasses import dataclass
@@ -35,10 +36,11 @@ class StoredGaussians:
     gaussians: Gaussians
     box_px: int
     pixel_size_a: float
+    symmetry: str = "C1"
 
 
-def save_gaussians(path: Path, gaussians: Gaussians, box_px: int, pixel_size_a: float) -> None:
-    """Write Gaussians as float32 with the box and pixel size of their map.
+def save_gaussians(path: Path, gaussians: Gaussians, box_px: int, pixel_size_a: float, symmetry: str = "C1") -> None:
+    """Write Gaussians as float32 with the box, pixel size and point group of their map.
 
     Raises
     ------
@@ -52,6 +54,7 @@ def save_gaussians(path: Path, gaussians: Gaussians, box_px: int, pixel_size_a: 
         "amplitude": "mass: integral over space, not peak height",
         "box_px": int(box_px),
         "pixel_size_a": float(pixel_size_a),
+        "symmetry": symmetry,
     }
     save_tensors(path, {name: getattr(gaussians, name).to(torch.float32) for name in _WIDTHS}, description)
 
@@ -94,4 +97,4 @@ def load_gaussians(path: Path) -> StoredGaussians:
         box_px, pixel_size_a = int(description["box_px"]), float(description["pixel_size_a"])
     except (KeyError, TypeError, ValueError):
         raise FormatError(f"{path} does not state the box_px and pixel_size_a of its map.") from None
-    return StoredGaussians(Gaussians(**tensors), box_px, pixel_size_a)
+    return StoredGaussians(Gaussians(**tensors), box_px, pixel_size_a, str(description.get("symmetry", "C1")))

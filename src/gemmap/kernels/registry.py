@@ -27,6 +27,7 @@ KERNELS: dict[str, dict[str, str]] = {
     "prepare_slices": {"reference": "gemmap.kernels.reference_insert", "numba": "gemmap.kernels.cpu_insert"},
     "insert_slices": {"reference": "gemmap.kernels.reference_insert", "numba": "gemmap.kernels.cpu_insert"},
     "complete_plane": {"reference": "gemmap.kernels.reference_insert", "numba": "gemmap.kernels.cpu_insert"},
+    "symmetrise": {"reference": "gemmap.kernels.reference_symmetrise", "numba": "gemmap.kernels.cpu_symmetrise"},
 }
 
 

@@ -1,10 +1,14 @@
-"""The gold-standard split: taken from the file where it has one, drawn by a seed otherwise."""
+"""The gold-standard split: taken from the file where it has one, drawn by a seed otherwise.
+
+Rows that share an image (copies made by symmetry expansion) carry the same noise: they are never in both halves.
+"""
 
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 
+from gemmap._types import Int
 from gemmap.errors import InputError
 from gemmap.particles.table import ParticleTable
 
@@ -38,13 +42,14 @@ class HalfSplit:
 def assign_halves(table: ParticleTable, seed: int) -> tuple[ParticleTable, HalfSplit]:
     """Return the table with every particle in half 1 or 2, and how that was decided.
 
-    A split in the file is never changed. Without one, particles are dealt at random into halves whose sizes differ by
-    at most one; the same seed gives the same split.
+    A split in the file is never changed. Without one, images are dealt at random into halves whose numbers of images
+    differ by at most one; the same seed gives the same split.
 
     Raises
     ------
     InputError
-        If some particles have a half-set and others none, or if a half would be empty.
+        If some particles have a half-set and others none, if a half would be empty, or if the file has copies of one
+        image in both.
     """
     n = len(table)
     n_assigned = int((table.half > 0).sum())
@@ -55,9 +60,13 @@ def assign_halves(table: ParticleTable, seed: int) -> tuple[ParticleTable, HalfS
         )
     drawn_with = None if n_assigned else seed
     if drawn_with is not None:
-        half = np.empty(n, np.int64)
-        half[np.random.default_rng(seed).permutation(n)] = 1 + np.arange(n) % 2
-        table = replace(table, half=half)
+        image = by_appearance(table.original_image)
+        n_images = int(image.max()) + 1 if n else 0
+        half = np.empty(n_images, np.int64)
+        half[np.random.default_rng(seed).permutation(n_images)] = 1 + np.arange(n_images) % 2
+        table = replace(table, half=half[image])
+    else:
+        _require_copies_together(table)
     split = HalfSplit(int((table.half == 1).sum()), int((table.half == 2).sum()), drawn_with)
     if not (split.n_half1 and split.n_half2):
         raise InputError(
@@ -65,3 +74,26 @@ def assign_halves(table: ParticleTable, seed: int) -> tuple[ParticleTable, HalfS
             "need two halves, so give more particles or correct the half-set column."
         )
     return table, split
+
+
+def by_appearance(images: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """Number images 0, 1, .. as they first appear: 0 .. n-1 in order if each row has an image of its own."""
+    _, first, inverse = np.unique(images, return_index=True, return_inverse=True)
+    number = np.empty(len(first), np.int64)
+    number[np.argsort(first)] = np.arange(len(first))
+    return number[inverse.reshape(-1)]
+
+
+def _require_copies_together(table: ParticleTable) -> None:
+    """Refuse a split of the file that has copies of one image in both halves."""
+    image = table.original_image
+    in_half = [np.bincount(image[table.half == half], minlength=len(table)) > 0 for half in (1, 2)]
+    both = in_half[0] & in_half[1]
+    if both.any():
+        row = int(np.flatnonzero(both[image])[0])
+        raise InputError(
+            f"{int(both.sum())} images have copies in both half-sets (the first is image "
+            f"{int(table.index_in_stack[row]) + 1} of {table.stacks[table.stack_of[row]]}), so the halves share noise; "
+            "remove the half-set column (rlnRandomSubset or alignments3D/split) to have GEM split by image, or split "
+            "before symmetry expansion."
+        )

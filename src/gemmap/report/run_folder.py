@@ -117,7 +117,8 @@ class RunFolder:
         write_map(self.path / map_name, result.map, pixel_size_a)
         write_map(self.path / f"backprojection{suffix}.mrc", result.backprojection, pixel_size_a)
         write_map(self.path / f"voxels{suffix}.mrc", result.voxels, pixel_size_a)
-        save_gaussians(self.path / f"gaussians{suffix}.safetensors", result.gaussians, len(result.map), pixel_size_a)
+        gaussians = self.path / f"gaussians{suffix}.safetensors"
+        save_gaussians(gaussians, result.gaussians, len(result.map), pixel_size_a, result.symmetry)
 
     def write_aggregate(self, name: str, aggregate: Aggregate) -> None:
         """Write the aggregate of ``half1`` or ``half2``."""
