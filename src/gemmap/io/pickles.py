@@ -92,7 +92,7 @@ class _ArraysOnly(pickle.Unpickler):
 def _require_modest(data: bytes) -> None:
     """Refuse numbers for parts that a file of this size cannot have: CPython makes room for all below."""
     for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name.endswith("PUT") and argument is not None and argument > len(data):
+        if opcode.name.endswith("PUT") and isinstance(argument, int) and argument > len(data):
             raise FormatError(f"it says to have {argument} parts")
 
 
