@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemmap._types import Volume
+from gemmap.api.check import require_usable
 from gemmap.api.options import ReconstructionOptions
 from gemmap.errors import BackendError, InputError
 from gemmap.fit.config import FitConfig
@@ -121,6 +122,7 @@ def plan_reconstruction(
     loaded = _load(options, arrays)
     table, stack = loaded.table, loaded.stack
     _check_frame(table, stack, config)
+    warnings = require_usable(table, stack)
     table, split = assign_halves(table, options.seed)
     _require_enough(split, config)
     mask = None if options.mask is None else _read_mask(options.mask, stack.box_px, table.pixel_size_a)
@@ -138,7 +140,7 @@ def plan_reconstruction(
         source=loaded.source,
         n_excluded=loaded.n_in_source - len(table),
         inputs=(*options.input_files, *loaded.stack_files),
-        notes=loaded.notes,
+        notes=(*loaded.notes, *warnings),
         seconds=time.perf_counter() - started,
     )
 

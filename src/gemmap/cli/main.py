@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gemmap.cli import demo, reconstruct, simulate
+from gemmap.cli import check, demo, reconstruct, simulate
 
 app = typer.Typer(
     name="gemmap",
@@ -17,6 +17,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(epilog=reconstruct.EXAMPLE)(reconstruct.reconstruct)
+app.command(epilog=check.EXAMPLE)(check.check)
 app.command(epilog=simulate.EXAMPLE)(simulate.simulate)
 app.command(epilog=demo.EXAMPLE)(demo.demo)
 

@@ -4,6 +4,7 @@ import mmap
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -186,6 +187,44 @@ def open_images(
     paths = resolve_stacks([images.stacks[i] for i in used], folders, strip_prefix=strip_prefix, datadir=datadir)
     sign = images.sign * (-1.0 if invert else 1.0)
     return MrcStack([read_header(path) for path in paths], stack_of, images.index_in_stack, sign)
+
+
+@dataclass(frozen=True)
+class StackProblem:
+    """A stack that cannot be used: its path (the name as written where there is no file), and what is wrong with it."""
+
+    path: str
+    reason: str
+
+
+def stack_problems(
+    table: ParticleTable,
+    folders: Sequence[Path],
+    *,
+    strip_prefix: str | None = None,
+    datadir: Path | None = None,
+) -> list[StackProblem]:
+    """Return every stack of a table's particles that is missing, damaged or too short; parameters as `open_stack`."""
+    used, stack_of = np.unique(table.stack_of, return_inverse=True)
+    last = np.full(len(used), -1, np.int64)
+    np.maximum.at(last, stack_of, table.index_in_stack)
+    problems = []
+    for number, highest in zip(used, last, strict=True):
+        name = table.stacks[number]
+        try:
+            (path,) = resolve_stacks([name], folders, strip_prefix=strip_prefix, datadir=datadir)
+        except InputError:
+            problems.append(StackProblem(name, "is missing"))
+            continue
+        try:
+            n_images = read_header(path).shape[0]
+        except InputError as error:
+            problems.append(StackProblem(str(path), str(error).removeprefix(f"{path} ").removesuffix(".")))
+            continue
+        if highest >= n_images:
+            reason = f"holds {n_images} images; the particle file asks for image {highest + 1}"
+            problems.append(StackProblem(str(path), reason))
+    return problems
 
 
 def read_map(path: Path) -> tuple[Volume, float]:
