@@ -174,7 +174,9 @@ def _read(options: ReadingOptions) -> _Read:
             raise
         # A table without its images has much to tell; if the table is what is wrong, this raises again.
         return _table_alone(options, error)
-    problems = Verdict("image stacks", "ok", f"All {len(loaded.table.stacks):,} are there and long enough.")
+    n_stacks = len(loaded.table.stacks)
+    there = "The stack is" if n_stacks == 1 else f"All {n_stacks:,} are"
+    problems = Verdict("image stacks", "ok", f"{there} there and long enough.")
     picks = None if options.poses is not None else _picks(options, loaded.table, loaded.n_in_file)
     source = f"{options.particles} ({loaded.format_name})"
     return _Read(loaded.table, loaded.stack, source, picks, (problems,), loaded.notes)

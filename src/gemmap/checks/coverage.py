@@ -18,6 +18,8 @@ DIRECTIONS, VIEWS = 1024, 10_000
 #: Half width of the band of views that sample a direction, as |cos| of the angle to it; wider where fewer views than
 #: this would lie in it, whose scatter alone would lower the number.
 BAND, FEWEST_IN_BAND = 0.05, 50
+#: Fewer views than this have no SCF*: the band would be half of all directions.
+FEWEST_VIEWS = 100
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Coverage:
     Attributes
     ----------
     scf
-        SCF*, 0 to 1; 1 for uniform views.
+        SCF*, 0 to 1; 1 for uniform views. None for fewer than 100 views.
     empty
         Share of directions of Fourier space without a view.
     views_seen
@@ -35,7 +37,7 @@ class Coverage:
         the number of particles.
     """
 
-    scf: float
+    scf: float | None
     empty: float
     views_seen: float
 
@@ -55,7 +57,7 @@ def coverage(rotations: Rotations, seed: int = 0) -> Coverage:
     filled = np.maximum(sampling, 0.5) / expected
     cells = np.unique(np.argmax(np.abs(fibonacci_half_sphere(DIRECTIONS // 2) @ views.T), axis=0))
     return Coverage(
-        scf=float(min(1.0, 1.0 / np.mean(1.0 / filled))),
+        scf=float(min(1.0, 1.0 / np.mean(1.0 / filled))) if len(views) >= FEWEST_VIEWS else None,
         empty=float((sampling == 0).mean()),
         views_seen=len(cells) / (DIRECTIONS // 2),
     )

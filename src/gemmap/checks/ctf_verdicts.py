@@ -32,6 +32,13 @@ WORDS: Mapping[CtfApplied, str] = {
     "multiplied": "multiplied by their CTF",
     "corrected": "CTF-corrected",
 }
+#: What a RELION file says then.
+_ADVICE: Mapping[CtfApplied, str] = {
+    "none": "correct the file",
+    "phase-flip": "set rlnCtfDataArePhaseFlipped to 1",
+    "multiplied": "set rlnCtfDataAreCtfPremultiplied to 1",
+    "corrected": "set rlnCtfDataAreCtfCorrected to 1",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +151,7 @@ def _form(
     if found == declared:
         return Verdict("CTF applied", "ok", f"Images are {WORDS[found]}, as the file says.", measured), found
     text = (
-        f"Images seem to be {WORDS[found]}, but the file says {WORDS[declared]}: say so in the file, or extract the "
+        f"Images seem to be {WORDS[found]}, but the file says {WORDS[declared]}: {_ADVICE[found]}, or extract the "
         "particles again."
     )
     return Verdict("CTF applied", "error", text, measured), found

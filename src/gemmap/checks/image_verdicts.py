@@ -27,7 +27,7 @@ MEAN_TOLERANCE, SD_TOLERANCE = 0.1, 0.1
 #: Spread of the background's standard deviation within an optics group (quartiles over median) that one spectrum of the
 #: noise does not describe; factor from the median that makes an outlier.
 SD_SPREAD, OUTLIER_FACTOR = 0.3, 3.0
-#: Noise at low frequency over that at high frequency from which it is called coloured.
+#: Noise at low frequency over that at high frequency (or the other way round) from which it is called coloured.
 COLOURED = 1.5
 #: Pixel sizes this close to 1 Å (in their logarithm) make pixels and Å the same.
 SAME_UNIT = 0.05
@@ -77,7 +77,7 @@ def noise(sample: Sample) -> Verdict:
         "outliers": [int(row) + 1 for row in outliers[:1000]],
     }  # fmt: skip
     normalised = abs(middle_mean) < MEAN_TOLERANCE and abs(middle_sd - 1.0) < SD_TOLERANCE
-    kind = "coloured" if colour > COLOURED else "white"
+    kind = "white" if 1.0 / COLOURED < colour < COLOURED else "coloured"
     text = (
         f"Background {middle_mean:.3g} ± {middle_sd:.3g} ({'normalised' if normalised else 'not normalised'}), {kind} "
         f"(low over high frequency {colour:.2g})"

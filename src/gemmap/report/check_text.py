@@ -65,17 +65,23 @@ def fact_rows(report: CheckReport) -> list[tuple[str, str]]:
             ("Phase shift", _range(ctf["phase_shift_deg"], "degrees")),
             ("B-factor", f"{_range(ctf['bfactor_a2'], 'Å²')}; CTF scale {_range(ctf['scale'], '')}"),
         ]
-    shift, seen = facts["shift_a"], facts["orientations"]
+    shift = facts["shift_a"]
     rows += [
         ("Scale", _range(facts["scale"], "")),
         ("Shifts", f"{shift['rms']:.2f} Å rms, up to {shift['largest']:.1f} Å"),
-        (
-            "Orientations",
-            f"SCF* {seen['scf_star']:.2f} (1 is uniform; below 0.81 preferred), {seen['empty_directions']:.0%} of "
-            f"Fourier space without a view, {seen['views_seen']:.0%} of 512 views seen",
-        ),
+        ("Orientations", _orientations(facts["orientations"])),
     ]
     return rows
+
+
+def _orientations(seen: Mapping[str, Any]) -> str:
+    views = f"{seen['views_seen']:.0%} of 512 views seen"
+    if seen["scf_star"] is None:
+        return f"{views}; too few for their evenness"
+    return (
+        f"SCF* {seen['scf_star']:.2f} (1 is uniform, below 0.81 preferred), {seen['empty_directions']:.0%} of Fourier "
+        f"space without a view, {views}"
+    )
 
 
 def _optics(group: Mapping[str, Any]) -> str:
