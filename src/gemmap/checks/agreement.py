@@ -89,15 +89,20 @@ class SmallImages:
         for seen, judged in (halves, halves[::-1]):
             aggregate = self._sum(images[seen], transfer[seen], assumption.rotations[seen])
             model = self._project(back_projection(aggregate), assumption.rotations[judged])
-            model *= transfer[judged][:, self._inside]
-            image = images[judged][:, self._inside]
+            model *= self._points(transfer[judged])
+            image = self._points(images[judged])
             model_power, image_power = (self._product(x, x) for x in (model, image))
             scores[judged] = self._product(model, image) / np.sqrt(np.maximum(model_power * image_power, 1e-30))
         return scores
 
+    def _points(self, plane: np.ndarray) -> np.ndarray:
+        """Values at the points of the half-plane that count, (b, k), in memory one image after another."""
+        return np.take(plane.reshape(len(plane), -1), np.flatnonzero(self._inside), axis=1)
+
     def _product(self, a: np.ndarray, b: np.ndarray) -> PerParticle:
         """Real part of the scalar product of images, over both halves of the plane."""
-        return np.asarray((a.real * b.real) @ self._weight + (a.imag * b.imag) @ self._weight)
+        # Real and imaginary parts side by side.
+        return np.asarray((a.view(np.float32) * b.view(np.float32)) @ np.repeat(self._weight, 2))
 
     def _centred(self, shifts_a: Shifts) -> Complex[np.ndarray, "n c h"]:
         turns = -2j * np.pi * shifts_a / (self.pixel_size_a * self.box_px)

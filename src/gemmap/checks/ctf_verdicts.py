@@ -66,8 +66,8 @@ def judge_ctf(sample: Sample, images: SmallImages, declared: CtfApplied) -> CtfF
     # Another unit must fit better than this one in any form: signs multiplied in look like a smaller defocus.
     best_form = max(scores, key=lambda form: float(scores[form].mean()))
     leads = {name: significance(found[name] - scores[best_form]) for name in units}
-    unit = max(leads, key=lambda name: leads[name])
-    if leads[unit] > CERTAIN and significance(found[unit]) > CERTAIN:
+    unit = max(leads, key=lambda name: leads[name], default=None)
+    if unit is not None and leads[unit] > CERTAIN and significance(found[unit]) > CERTAIN:
         values = _wrong_values(f"the defocus seems to be {unit}", leads[unit], gain, leads)
         applied = Verdict("CTF applied", "unknown", "Cannot be known before the defocus is right.")
         return CtfFindings((values, applied), units[unit], found[unit])
@@ -102,11 +102,11 @@ def _values(gain: Gain, units: Mapping[str, float], astigmatism: Mapping[str, fl
     if seen > SEEN:
         text = f"Power spectra of the images follow the CTFs given ({seen:.0f} standard errors)."
         return Verdict("CTF values", "ok", text, measured)
-    behind = -max(units.values())
+    behind = -max(units.values(), default=0.0)
     if behind > CERTAIN:
         text = (
-            f"The defoci fit the images better than ten times larger or smaller ones ({behind:.0f} standard errors); "
-            "power spectra are too noisy to see more."
+            f"The defoci fit the images better than in another unit ({behind:.0f} standard errors); power spectra are "
+            "too noisy to see more."
         )
         return Verdict("CTF values", "ok", text, measured)
     text = (

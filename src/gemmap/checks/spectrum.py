@@ -17,6 +17,8 @@ from gemmap.geometry.grids import shell_index
 from gemmap.physics.ctf import CtfParameters, ctf_half_plane
 
 _SMOOTH_SHELLS = 5
+#: Median defoci (Å) that images are recorded with.
+USUAL_A = (1_000.0, 60_000.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,11 +87,13 @@ class Spectra:
 
 
 def in_other_units(ctf: CtfParameters) -> dict[str, CtfParameters]:
-    """CTFs for the case that the numbers of the defocus are not in Å, by what they are then."""
+    """CTFs for the case that the numbers of the defocus are not in Å, by what they are then; only those that can be."""
     factors = {"in micrometres": 1e4, "in nanometres": 10.0, "ten times too large": 0.1}
+    middle = float(np.median(np.abs(ctf.defocus_u_a)))
     return {
         name: replace(ctf, defocus_u_a=factor * ctf.defocus_u_a, defocus_v_a=factor * ctf.defocus_v_a)
         for name, factor in factors.items()
+        if USUAL_A[0] <= factor * middle <= USUAL_A[1]
     }
 
 
