@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gemmap.api.aggregates import load_aggregate, save_aggregate
+    from gemmap.api.check import check
     from gemmap.api.convert import convert
     from gemmap.api.reading import ReadingOptions
     from gemmap.api.reconstruction import reconstruct
     from gemmap.api.result import ReconstructionResult
     from gemmap.api.resume import resume
     from gemmap.api.simulation import write_simulation
+    from gemmap.checks.verdict import CheckReport, Verdict
     from gemmap.errors import BackendError, FormatError, GemError, InputError, NumericsError, OutputError
     from gemmap.fit.aggregate import Aggregate
     from gemmap.fit.config import FitConfig
@@ -39,12 +41,14 @@ _HOMES: dict[str, tuple[str, str]] = {
     name: (module, name)
     for module, names in {
         "gemmap.api.aggregates": ("load_aggregate", "save_aggregate"),
+        "gemmap.api.check": ("check",),
         "gemmap.api.convert": ("convert",),
         "gemmap.api.reading": ("ReadingOptions",),
         "gemmap.api.reconstruction": ("reconstruct",),
         "gemmap.api.resume": ("resume",),
         "gemmap.api.result": ("ReconstructionResult",),
         "gemmap.api.simulation": ("write_simulation",),
+        "gemmap.checks.verdict": ("CheckReport", "Verdict"),
         "gemmap.errors": (
             "BackendError", "FormatError", "GemError", "InputError", "NumericsError", "OutputError",
         ),
@@ -72,6 +76,7 @@ __all__ = [
     "Aggregate",
     "ArrayStack",
     "BackendError",
+    "CheckReport",
     "FitConfig",
     "FormatError",
     "Gaussians",
@@ -86,7 +91,9 @@ __all__ = [
     "ReconstructionResult",
     "Resolution",
     "SimulationConfig",
+    "Verdict",
     "__version__",
+    "check",
     "convert",
     "embedded_structure",
     "fsc",

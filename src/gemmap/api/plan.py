@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from gemmap._types import Volume
+from gemmap.api.check import require_usable
 from gemmap.api.framing import FramedParticles, as_stated, frame_particles, read_mask, with_boxes
 from gemmap.api.options import ReconstructionOptions
 from gemmap.api.reading import read
@@ -138,6 +139,7 @@ def plan_reconstruction(
     framed = frame_particles(as_read, loaded.stack, options)
     table, stack = framed.table, framed.stack
     _check_frame(framed, config)
+    warnings = require_usable(loaded.table, loaded.stack)
     _require_enough(table, config)
     mask, mask_notes = (None, ()) if options.mask is None else read_mask(options.mask, framed.frame, framed.read_size)
     batch_size = 0 if config.schedule is None else config.schedule.batch_size
@@ -158,7 +160,7 @@ def plan_reconstruction(
         n_excluded=loaded.n_in_source - len(table),
         inputs=(*options.input_files, *loaded.stack_files),
         stack_files=loaded.stack_files,
-        notes=(*loaded.notes, *framed.notes, *mask_notes),
+        notes=(*loaded.notes, *framed.notes, *mask_notes, *warnings),
         seconds=time.perf_counter() - started,
     )
 

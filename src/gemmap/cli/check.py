@@ -1,0 +1,82 @@
+"""``gemmap check``: what can be known about particles before anything is computed."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gemmap.cli import reading
+from gemmap.cli.errors import USER_ERROR, reports_errors
+from gemmap.errors import InputError
+
+_RUN = "Run"
+
+EXAMPLE = (
+    "[bold]Example:[/bold] gemmap check Refine3D/job010/run_data.star\n\n"
+    "The exit code is 0 if nothing is wrong, and 2 if there is an error (with --strict, or a warning)."
+)
+
+
+@reports_errors
+def check(
+    particles: reading.Particles = None,
+    poses: reading.Poses = None,
+    ctf: reading.Ctf = None,
+    ind: reading.Ind = None,
+    passthrough: reading.Passthrough = None,
+    no_ctf: reading.NoCtf = False,
+    datadir: reading.Datadir = None,
+    strip_prefix: reading.StripPrefix = None,
+    first: reading.First = None,
+    invert: reading.Invert = False,
+    pixel_size_a: reading.PixelSize = None,
+    n_sample: Annotated[
+        int,
+        typer.Option("--sample", metavar="N", help="Images to look at; 0 looks at none.", rich_help_panel=_RUN),
+    ] = 1500,
+    all_images: Annotated[
+        bool, typer.Option("--all-images", help="Look for dead images in all of them.", rich_help_panel=_RUN)
+    ] = False,
+    json: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write table and verdicts for programs.", rich_help_panel=_RUN)
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 2 for warnings too.", rich_help_panel=_RUN)
+    ] = False,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the sample.", rich_help_panel=_RUN)] = 0,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Threads; all cores by default.", rich_help_panel=_RUN)
+    ] = None,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only what is wrong.", rich_help_panel=_RUN)] = False,
+) -> None:
+    """Describe particles, and judge contrast, shifts, CTFs, poses, half-sets and files in seconds."""
+    if particles is None:
+        raise InputError("No particle file was given; give PARTICLES.")
+
+    from gemmap.api.check import check as check_particles
+    from gemmap.cli.screen import Screen
+    from gemmap.report.check_text import check_lines, verdict_lines, write_check
+
+    report = check_particles(
+        particles,
+        poses=poses,
+        ctf=ctf,
+        ind=ind,
+        passthrough=tuple(passthrough or ()),
+        no_ctf=no_ctf,
+        datadir=datadir,
+        strip_prefix=strip_prefix,
+        first=first,
+        invert=invert,
+        pixel_size_a=pixel_size_a,
+        n_sample=n_sample,
+        all_images=all_images,
+        seed=seed,
+        threads=threads,
+    )
+    if json is not None:
+        write_check(json, report)
+    wrong = [*report.of("error"), *report.of("warning")]
+    Screen(verbose=False, quiet=False).result(verdict_lines(wrong) if quiet else check_lines(report))
+    if report.of("error") or (strict and wrong):
+        raise typer.Exit(USER_ERROR)
