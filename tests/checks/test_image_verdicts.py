@@ -121,6 +121,26 @@ def test_declared_forms_are_right(right: Particles, report_on: Callable[..., Che
     assert report["shifts"].level == "ok"
 
 
+def test_weights_that_are_off_are_no_correction(right: Particles, report_on: Callable[..., CheckReport]) -> None:
+    """Close to focus the CTF has no signs at low resolution; a wrong envelope must not look like a corrected CTF."""
+    table, images = right
+    assert table.ctf is not None
+    flat = np.full(400, 2_000.0)
+    near = replace(table.ctf, defocus_u_a=flat, defocus_v_a=flat, bfactor_a2=np.full(400, -3_000.0))
+    report = report_on(replace(table, ctf=near), images)
+    assert report["CTF applied"].level == "unknown"
+
+
+def test_images_masked_to_nothing_around(right: Particles, report_on: Callable[..., CheckReport]) -> None:
+    table, images = right
+    y = np.arange(48) - 24
+    inside = np.hypot(y[:, None], y) < 20
+    report = report_on(table, images * inside)
+    assert report["noise"].level == "warning"
+    assert "masked" in report["noise"].text
+    assert report["contrast"].level == "ok"
+
+
 def test_images_without_ctf(right: Particles, report_on: Callable[..., CheckReport]) -> None:
     report = report_on(replace(right[0], ctf=None), right[1])
     assert report["CTF values"].level == "unknown"

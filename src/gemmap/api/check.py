@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gemmap.api.framing import with_boxes
 from gemmap.api.reading import ReadingOptions, read
 from gemmap.checks.agreement import SmallImages
 from gemmap.checks.ctf_verdicts import judge_ctf
@@ -18,14 +19,14 @@ from gemmap.checks.sample import IMAGES, choose_rows, measure, take_sample
 from gemmap.checks.table_verdicts import table_verdicts
 from gemmap.checks.verdict import CheckReport, Verdict
 from gemmap.errors import FormatError, InputError
+from gemmap.io.choices import BFactorSign, CsAberrations
 from gemmap.io.cryodrgn import read_rows
-from gemmap.io.cs import read_cs
-from gemmap.io.formats import file_kind
+from gemmap.io.formats import file_kind, read_table
 from gemmap.io.mrc import stack_problems
 from gemmap.io.paths import project_folders
 from gemmap.io.picks import read_picks
-from gemmap.io.relion import read_relion
 from gemmap.kernels import threads as kernel_threads
+from gemmap.particles.frame import bring_to_frame, choose_frame
 from gemmap.particles.picks import Picks
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
@@ -38,15 +39,20 @@ def check(
     particles: Path | str | tuple[ParticleTable, ImageStack],
     *,
     poses: Path | str | None = None,
+    trans: Path | str | None = None,
     ctf: Path | str | None = None,
     ind: Path | str | None = None,
     passthrough: Sequence[Path | str] = (),
     no_ctf: bool = False,
     datadir: Path | str | None = None,
     strip_prefix: str | None = None,
+    allow_outside: bool = False,
     first: int | None = None,
     invert: bool = False,
     pixel_size_a: float | None = None,
+    class_number: int | None = None,
+    bfactor_sign: BFactorSign = "file",
+    cs_aberrations: CsAberrations = "refuse",
     all_images: bool = False,
     n_sample: int = IMAGES,
     seed: int = 0,
@@ -56,7 +62,9 @@ def check(
 
     Parameters
     ----------
-    particles, poses, ctf, ind, passthrough, no_ctf, datadir, strip_prefix, first, invert, pixel_size_a
+    particles, poses, trans, ctf, ind, passthrough, no_ctf, datadir, strip_prefix, allow_outside, first, invert
+        As :func:`gemmap.reconstruct` takes them.
+    pixel_size_a, class_number, bfactor_sign, cs_aberrations
         As :func:`gemmap.reconstruct` takes them.
     all_images
         Look for dead images in all of them, not in a sample.
@@ -79,24 +87,29 @@ def check(
     options = ReadingOptions(
         particles=None if isinstance(particles, tuple) else Path(particles),
         poses=_path(poses),
+        trans=_path(trans),
         ctf=_path(ctf),
         ind=_path(ind),
         passthrough=tuple(Path(file) for file in passthrough),
         no_ctf=no_ctf,
         datadir=_path(datadir),
         strip_prefix=strip_prefix,
+        allow_outside=allow_outside,
         first=first,
         invert=invert,
         pixel_size_a=pixel_size_a,
+        class_number=class_number,
+        bfactor_sign=bfactor_sign,
+        cs_aberrations=cs_aberrations,
     )
     read_ = _from_memory(*particles) if isinstance(particles, tuple) else _read(options)
     table, stack = read_.table, read_.stack
-    box_px = None if stack is None else stack.box_px
+    box_px = _one_box_px(table)
     verdicts = [*read_.verdicts, *quick_verdicts(table, stack)]
     if read_.picks is not None:
         verdicts.append(neighbours(table, read_.picks))
     if stack is not None and n_sample:
-        verdicts += image_verdicts(table, stack, n_sample, seed, all_images)
+        verdicts += image_verdicts(*bring_to_frame(table, stack, choose_frame(table)), n_sample, seed, all_images)
     verdicts.append(handedness())
     return CheckReport(
         read_.source, describe(table, box_px), tuple(verdicts), read_.notes, time.perf_counter() - started
@@ -105,7 +118,7 @@ def check(
 
 def quick_verdicts(table: ParticleTable, stack: ImageStack | None) -> list[Verdict]:
     """Everything that needs no pixel: below a second for 100,000 particles."""
-    verdicts = [*table_verdicts(table, None if stack is None else stack.box_px), *optics_verdicts(table)]
+    verdicts = [*table_verdicts(table, _one_box_px(table)), *optics_verdicts(table)]
     sizes_a = getattr(stack, "header_pixel_sizes_a", None)
     return verdicts if sizes_a is None else [*verdicts, pixel_sizes(table, sizes_a)]
 
@@ -161,7 +174,7 @@ class _Read:
 def _from_memory(table: ParticleTable, stack: ImageStack) -> _Read:
     if stack.n != len(table):
         raise InputError(f"The table has {len(table)} particles and the stack {stack.n} images; expected as many.")
-    return _Read(table, stack, "arrays in memory")
+    return _Read(with_boxes(table, stack), stack, "arrays in memory")
 
 
 def _read(options: ReadingOptions) -> _Read:
@@ -185,16 +198,18 @@ def _read(options: ReadingOptions) -> _Read:
 def _table_alone(options: ReadingOptions, error: InputError) -> _Read:
     path = options.particles
     assert path is not None
-    if file_kind(path) == "star":
-        table, notes = read_relion(path, no_ctf=options.no_ctf, pixel_size_a=options.pixel_size_a)
-        name = "RELION"
-    else:
-        table, notes = read_cs(
-            path, passthrough=options.passthrough, no_ctf=options.no_ctf, pixel_size_a=options.pixel_size_a
-        )
-        name = "cryoSPARC"
-    n_in_file = len(table)
-    table = table.select(_rows(options, n_in_file))
+    table, notes, n_in_file = read_table(
+        path,
+        ind=options.ind,
+        passthrough=options.passthrough,
+        no_ctf=options.no_ctf,
+        first=options.first,
+        pixel_size_a=options.pixel_size_a,
+        class_number=options.class_number,
+        bfactor_sign=options.bfactor_sign,
+        cs_aberrations=options.cs_aberrations,
+    )
+    name = "RELION" if file_kind(path) == "star" else "cryoSPARC"
     problems = stack_problems(table, project_folders(path), strip_prefix=options.strip_prefix, datadir=options.datadir)
     if problems:
         listed = "; ".join(f"{problem.path} {problem.reason}" for problem in problems)
@@ -220,6 +235,12 @@ def _picks(options: ReadingOptions, table: ParticleTable, n_in_file: int) -> Pic
         return None
     picks = picks.select(_rows(options, n_in_file))
     return picks if len(picks) == len(table) else None
+
+
+def _one_box_px(table: ParticleTable) -> int | None:
+    """Box of all images; None if they differ or nothing says it."""
+    boxes = {group.box_px for group in table.optics}
+    return boxes.pop() if len(boxes) == 1 else None
 
 
 def _path(given: Path | str | None) -> Path | None:

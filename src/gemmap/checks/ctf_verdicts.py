@@ -138,13 +138,7 @@ def _form(
     measured = {"slope": slope, "leads_over_declared": leads}
     found = _by_noise(slope, significance(gain.per_image)) if noisy else None
     if found is None:
-        best = max(leads, key=lambda form: leads[form])
-        # As recorded and otherwise are told apart by signs; the other forms from each other by the noise.
-        signs = [form for form in leads if (form == "none") != (declared == "none")]
-        if leads[best] > CERTAIN:
-            found = best
-        elif max(leads[form] for form in signs) < -CERTAIN:
-            found = declared
+        found = _by_signs(scores, declared)
     if found is None:
         text = "Cannot be known: the images fit their CTFs with and without signs alike."
         return Verdict("CTF applied", "unknown", text, measured), declared
@@ -161,6 +155,22 @@ def _by_noise(slope: float, seen: float) -> CtfApplied | None:
     if seen > CERTAIN and slope > MULTIPLIED:
         return "multiplied"
     return "corrected" if seen > CERTAIN and slope < DIVIDED else None
+
+
+def _by_signs(scores: Mapping[CtfApplied, PerParticle], declared: CtfApplied) -> CtfApplied | None:
+    """As recorded, or without the CTF's signs, where it has any at low resolution.
+
+    Amplitudes decide nothing about signs: envelopes and B-factors that are off change them as well.
+    """
+    signed = significance(scores["none"] - scores["phase-flip"])
+    if signed > CERTAIN:
+        return "none"
+    if signed > -CERTAIN:
+        return None
+    unsigned = [form for form in scores if form != "none"]
+    best = max(unsigned, key=lambda form: float(scores[form].mean()))
+    clear = declared == "none" or significance(scores[best] - scores[declared]) > CERTAIN
+    return best if clear else declared
 
 
 def _noisy(sample: Sample) -> bool:

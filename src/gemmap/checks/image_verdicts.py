@@ -76,6 +76,11 @@ def noise(sample: Sample) -> Verdict:
         "sd_by_optics_group": {sample.table.optics[g].name: m for g, m in medians.items()},
         "outliers": [int(row) + 1 for row in outliers[:1000]],
     }  # fmt: skip
+    if middle_sd == 0.0:
+        text = (
+            "The background of the images is constant: they are masked, or simulated without noise; give them unmasked."
+        )
+        return Verdict("noise", "warning", text, measured)
     normalised = abs(middle_mean) < MEAN_TOLERANCE and abs(middle_sd - 1.0) < SD_TOLERANCE
     kind = "white" if 1.0 / COLOURED < colour < COLOURED else "coloured"
     text = (

@@ -12,6 +12,7 @@ from gemmap.geometry.grids import radius_px, shell_index
 from gemmap.particles.batches import images_per_chunk
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
+from gemmap.physics.noise import RELATIVE_FLOOR
 
 #: Images looked at, and the largest box that their transforms are cut to.
 IMAGES, KEPT_BOX_PX = 1500, 128
@@ -48,6 +49,8 @@ class ImageStatistics:
 @dataclass(frozen=True, eq=False)
 class Sample:
     """Live images of a sample, background mean 0 and standard deviation 1, as transforms of a smaller box.
+
+    Where the background is constant (masked images, simulated ones) the whole image has standard deviation 1.
 
     Attributes
     ----------
@@ -127,16 +130,17 @@ def take_sample(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, "
         images = stack.read(chunk)
         found = _statistics(images, chunk)
         parts.append(found)
-        live = ~found.dead & (found.sd > 0)
-        images = (images[live] - found.mean[live, None, None]) / found.sd[live, None, None]
-        if not len(images):
+        live = ~found.dead
+        if not live.any():
             continue
+        images = images[live] - found.mean[live, None, None]
+        images /= np.where(found.sd[live] > 0, found.sd[live], images.std(axis=(1, 2)))[:, None, None]
         full = _rfft2(images)
         transforms.append(crop_transforms(full, kept_px) * np.float32((kept_px / box) ** 2))
         whole += np.square(np.abs(full), dtype=np.float64).sum(axis=0)
         noise += np.square(np.abs(_rfft2(images * window)), dtype=np.float64).sum(axis=0)
     statistics = _join(parts)
-    alive = statistics.rows[~statistics.dead & (statistics.sd > 0)]
+    alive = statistics.rows[~statistics.dead]
     if not len(alive):
         raise InputError(f"All {len(rows)} images of a sample are constant or hold no numbers; check the stacks.")
     weight = np.full(shell.shape, 2.0)
@@ -147,6 +151,9 @@ def take_sample(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, "
         curve = np.bincount(shell.ravel(), (weight * power).ravel()) / count / (len(alive) * unit)
         return np.asarray(curve[: box // 2 + 1])
 
+    total = per_shell(whole, float(box**2))
+    # As the fit does: without noise no shell may weigh infinitely more than others.
+    floor = RELATIVE_FLOOR * np.maximum(total, total.mean())
     pixel_size_a = table.optics[int(table.optics_group[rows[0]])].pixel_size_a
     return Sample(
         rows=alive,
@@ -154,8 +161,8 @@ def take_sample(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, "
         transforms=np.concatenate(transforms).astype(np.complex64),
         box_px=kept_px,
         pixel_size_a=pixel_size_a * box / kept_px,
-        noise=per_shell(noise, float(np.square(window).sum())),
-        whole=per_shell(whole, float(box**2)),
+        noise=np.maximum(per_shell(noise, float(np.square(window).sum())), floor),
+        whole=total,
         statistics=statistics,
     )
 
