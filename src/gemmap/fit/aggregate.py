@@ -14,6 +14,7 @@ import scipy.fft
 from gemmap._types import Complex, Float, Int
 from gemmap.errors import InputError
 from gemmap.kernels import slices
+from gemmap.particles.optics import image_model
 from gemmap.particles.table import ParticleTable
 
 #: Side of the Fourier grid over the box: 1.5 keeps the gridding error under 2 % inside a quarter of the box
@@ -37,9 +38,9 @@ class Aggregate:
     Attributes
     ----------
     numerator
-        (M, M, M//2 + 1) complex64: back-projected c CTF y / sigma^2.
+        (M, M, M//2 + 1) complex64: back-projected c T y / sigma^2.
     weight
-        (M, M, M//2 + 1) float32: back-projected c^2 CTF^2 / sigma^2, >= 0.
+        (M, M, M//2 + 1) float32: back-projected c^2 T^2 / sigma^2, >= 0.
     """
 
     numerator: Complex[np.ndarray, "m m h"]
@@ -88,11 +89,9 @@ class Accumulator:
         inverse_noise: Float[np.ndarray, "g s"],
         group: Int[np.ndarray, " b"],
     ) -> None:
-        """Add images with the poses and CTFs of ``table``'s rows, whitened by ``inverse_noise[group]`` (1/sigma^2)."""
-        prepared = slices.prepare(
-            images, table.ctf, table.shifts_a, table.scale, group, inverse_noise, self.pixel_size_a
-        )
-        slices.insert(prepared, table.rotations, self._volume)
+        """Add images with poses and optics of ``table``'s rows, whitened by ``inverse_noise[group]`` (1/sigma^2)."""
+        model = image_model(table, self.box_px * self.pixel_size_a)
+        slices.insert(slices.prepare(images, model, group, inverse_noise), model.views, self._volume)
         self.n_particles += len(table)
 
     @property

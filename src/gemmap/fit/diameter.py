@@ -8,11 +8,11 @@ import torch
 from gemmap._types import Curve, Float, Int, Volume
 from gemmap.fit.aggregate import Accumulator
 from gemmap.fit.backprojection import back_projection
+from gemmap.fit.noise_power import inverse_noise, noise_power
 from gemmap.geometry.grids import radius_px
 from gemmap.particles.batches import read_finite
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
-from gemmap.physics.noise import noise_spectrum
 
 #: Side of the small maps and the largest number of particles used.
 SMALL_BOX_PX, PARTICLES, CHUNK = 48, 2000, 250
@@ -41,15 +41,24 @@ def estimate_diameter_px(table: ParticleTable, stack: ImageStack, rows: Int[np.n
 
 
 def _small_map(table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], small: int) -> Volume:
-    box = stack.box_px
-    accumulator = Accumulator(small, table.pixel_size_a * box / small)
-    for start in range(0, len(rows), CHUNK):
-        part = rows[start : start + CHUNK]
-        images = _fourier_crop(read_finite(stack, part), small)
-        if start == 0:
-            inverse_noise = 1.0 / noise_spectrum(images, 0.5 * LARGEST * small)[None]
-        accumulator.add(images, table.select(part), inverse_noise, np.zeros(len(part), np.int64))
+    side_a = stack.box_px * table.pixel_size_a
+    accumulator = Accumulator(small, side_a / small)
+    for alike in _treated_alike(table, rows):
+        for start in range(0, len(alike), CHUNK):
+            part = alike[start : start + CHUNK]
+            images, chosen = _fourier_crop(read_finite(stack, part), small), table.select(part)
+            if start == 0:
+                group = table.optics[table.optics_group[part[0]]]
+                weights = inverse_noise([group], noise_power(images, chosen, side_a, 0.5 * LARGEST * small)[None])
+            accumulator.add(images, chosen, weights, np.zeros(len(part), np.int64))
     return back_projection(accumulator.finish())
+
+
+def _treated_alike(table: ParticleTable, rows: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, " m"]]:
+    """The rows in parts, of the optics groups whose noise is alike."""
+    kinds = [(g.ctf_applied, g.pixel_size_a, g.first_empty_shell) for g in table.optics]
+    kind = np.array([kinds.index(k) for k in kinds])[table.optics_group[rows]]
+    return [rows[kind == k] for k in np.unique(kind)]
 
 
 def _fourier_crop(images: Float[np.ndarray, "n d d"], small: int) -> Float[np.ndarray, "n s s"]:

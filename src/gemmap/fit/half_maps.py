@@ -14,6 +14,7 @@ from gemmap.fit.extent import Extent, find_extent
 from gemmap.fit.images import Particles
 from gemmap.fit.init import default_count
 from gemmap.fit.keeper import Forgetful, Keeper, RunState
+from gemmap.fit.noise_power import inverse_noise, noise_power_of_groups
 from gemmap.fit.one_pass import STAGE, aggregate_half, set_names
 from gemmap.fit.pieces import (
     choice_from_piece,
@@ -29,13 +30,8 @@ from gemmap.fit.region import Region
 from gemmap.fit.residual import error_variance
 from gemmap.fit.single import fit
 from gemmap.fit.trials import choose
-from gemmap.particles.batches import read_finite
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
-from gemmap.physics.noise import noise_spectrum
-
-#: Images per optics group and half that the noise spectrum is measured on.
-NOISE_IMAGES = 500
 
 _GAUSSIAN_MAP, _FULL = "half1_gaussian_map", "full_fit"
 
@@ -93,11 +89,12 @@ def reconstruct_halves(
     rows = {half: np.flatnonzero(table.half == half) for half in (1, 2)}
     extent = {half: find_extent(table, stack, rows[half], half, config, progress) for half in (1, 2)}
     state.lap("particle diameter")
-    noise = {half: _noise(table, stack, rows[half], extent[half].radius_px) for half in (1, 2)}
+    noise = {half: noise_power_of_groups(table, stack, rows[half], extent[half].radius_px) for half in (1, 2)}
     state.lap("noise spectra")
-    halves = {half: _fit_half(run, half, rows[half], 1.0 / noise[half], extent[half]) for half in (1, 2)}
+    weights = {half: inverse_noise(table.optics, noise[half]) for half in (1, 2)}
+    halves = {half: _fit_half(run, half, rows[half], weights[half], extent[half]) for half in (1, 2)}
     largest = max(extent.values(), key=lambda e: e.radius_px)
-    full = _fit_all(run, halves[1], halves[2], noise, largest)
+    full = _fit_all(run, halves[1], halves[2], weights, largest)
     return Reconstruction(
         half1=halves[1].result,
         half2=halves[2].result,
@@ -115,7 +112,7 @@ def reconstruct_halves(
 
 
 def _decide(
-    run: _Run, half: int, rows: Int[np.ndarray, " n"], inverse_noise: Float[np.ndarray, "g s"], extent: Extent
+    run: _Run, half: int, rows: Int[np.ndarray, " n"], weights: Float[np.ndarray, "g s"], extent: Extent
 ) -> tuple[Choice, list[Aggregate]]:
     """Insert the particles of a half and make its trial fits: the choice, and the particles in parts."""
     state = run.state
@@ -124,7 +121,7 @@ def _decide(
     if piece is not None:
         recalled = [state.recall(name) for name in part_names]
         return choice_from_piece(piece), [aggregate_from_tensors(*part) for part in recalled if part is not None]
-    split = aggregate_half(run.table, run.stack, rows, inverse_noise, half, run.progress, state)
+    split = aggregate_half(run.table, run.stack, rows, weights, half, run.progress, state)
     seed = _seed(run.config.seed, half)
     choice = choose(split, run.region(extent), run.config, run.count(extent), seed, run.progress)
     parts = [split.total()] if half == 1 else [split.seen, split.all_held_out()]
@@ -136,11 +133,11 @@ def _decide(
 
 
 def _fit_half(
-    run: _Run, half: int, rows: Int[np.ndarray, " n"], inverse_noise: Float[np.ndarray, "g s"], extent: Extent
+    run: _Run, half: int, rows: Int[np.ndarray, " n"], weights: Float[np.ndarray, "g s"], extent: Extent
 ) -> _Half:
     """Everything that is computed from the particles of one half alone."""
     state, name = run.state, f"half{half}"
-    choice, parts = _decide(run, half, rows, inverse_noise, extent)
+    choice, parts = _decide(run, half, rows, weights, extent)
     piece = state.recall(f"{name}_fit")
     if piece is not None:
         result = fit_from_piece(piece)
@@ -150,7 +147,7 @@ def _fit_half(
     total = sum(parts[1:], parts[0])
     run.progress.aggregate(name, total)
     region, count, seed = run.region(extent), run.count(extent), _seed(run.config.seed, half)
-    particles = Particles(run.table, run.stack, rows, inverse_noise, run.table.optics_group)
+    particles = Particles(run.table, run.stack, rows, weights, run.table.optics_group)
     result, gaussian_map = fit(
         total, particles, choice.settings, choice.error, region, run.config, count, seed, run.progress, state,
         f"fit {name}",
@@ -165,7 +162,7 @@ def _fit_half(
 
 
 def _fit_all(
-    run: _Run, half1: _Half, half2: _Half, noise: Mapping[int, Float[np.ndarray, "g s"]], extent: Extent
+    run: _Run, half1: _Half, half2: _Half, weights: Mapping[int, Float[np.ndarray, "g s"]], extent: Extent
 ) -> FitResult:
     """Fit all particles; the halves' parts are used up."""
     state = run.state
@@ -179,9 +176,9 @@ def _fit_all(
     error = error_variance(half1.gaussian_map, *half2.parts)
     total = sum(half2.parts, half1.parts[0])
     settings, seed = joint(half1.choice, half2.choice), _seed(run.config.seed, 0)
-    spectra = np.concatenate([noise[1], noise[2]])
-    own = run.table.optics_group + len(noise[1]) * (run.table.half - 1)
-    particles = Particles(run.table, run.stack, np.arange(len(run.table)), 1.0 / spectra, own)
+    of_both = np.concatenate([weights[1], weights[2]])
+    own = run.table.optics_group + len(weights[1]) * (run.table.half - 1)
+    particles = Particles(run.table, run.stack, np.arange(len(run.table)), of_both, own)
     region, count = run.region(extent), run.count(extent)
     result, _ = fit(total, particles, settings, error, region, run.config, count, seed, run.progress, state, "fit full")
     run.progress.result("full", result)
@@ -197,20 +194,6 @@ def _part_names(half: int) -> list[str]:
 
 def _seed(seed: int, half: int) -> int:
     return int(np.random.SeedSequence([seed, half]).generate_state(1)[0])
-
-
-def _noise(
-    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], radius_px: float
-) -> Float[np.ndarray, "g s"]:
-    """Noise power of every optics group from images of this half; a group without any takes the mean of the others."""
-    spectra: list[Curve | None] = []
-    for group in range(len(table.optics)):
-        of_group = rows[table.optics_group[rows] == group]
-        sample = of_group[np.linspace(0, len(of_group) - 1, min(NOISE_IMAGES, len(of_group))).astype(np.int64)]
-        spectra.append(noise_spectrum(read_finite(stack, sample), radius_px) if len(sample) else None)
-    present = [s for s in spectra if s is not None]
-    fallback = np.mean(present, axis=0)
-    return np.stack([fallback if s is None else s for s in spectra])
 
 
 def _named_spectra(table: ParticleTable, noise: Mapping[int, Float[np.ndarray, "g s"]]) -> dict[str, Curve]:
