@@ -32,6 +32,7 @@ from gemmap.kernels import ops, threads
 from gemmap.kernels.cpu_projector import LANES
 from gemmap.kernels.inputs import DEFAULT_CUT
 from gemmap.physics.ctf import CtfParameters
+from gemmap.physics.image_model import image_coefficients
 
 BATCH = 32
 PIXEL_SIZE_A = 1.4
@@ -82,8 +83,8 @@ def make_batch(case: Case) -> PosedBatch:
         0 * one, 0 * one, one,
     )  # fmt: skip
     noise = torch.linspace(0.5, 2.0, case.box // 2 + 1).expand(b, -1) / case.box**2
-    coefficients = torch.from_numpy(ctf.phase_coefficients()).float()
-    images = ImageBatch(torch.randn(b, case.box, case.box), coefficients, torch.ones(b), noise, PIXEL_SIZE_A)
+    coefficients = torch.from_numpy(image_coefficients(ctf, b, case.box * PIXEL_SIZE_A))
+    images = ImageBatch(torch.randn(b, case.box, case.box), coefficients, torch.ones(b), noise)
     shifts = torch.from_numpy(rng.uniform(-3, 3, (b, 2))).float()
     return PosedBatch(np.arange(b), images, torch.from_numpy(rotations).float(), shifts)
 
@@ -128,7 +129,7 @@ def measure_engine(case: Case) -> dict[str, object]:
     for _ in range(3):
         step(parameters, adam, batch)
     peak_mb = (memory_kb("VmHWM") - before_kb) / 1024
-    geometry = *geometry_of(parameters), batch.rotations, batch.shifts_px
+    geometry = *geometry_of(parameters), batch.views, batch.shifts_px
     projections = ops.project(*geometry, case.box)
     gradient = image_loss(projections, batch.images).by_projection
     slopes, _ = batch_gradient(parameters, batch, 1.0)
@@ -157,7 +158,7 @@ def measure_engine(case: Case) -> dict[str, object]:
 def count_pixels(case: Case, parameters: Parameters, batch: PosedBatch) -> dict[str, float]:
     """Mean number of pixels per Gaussian and image: inside the support, and computed (rectangles, whole vectors)."""
     inside, computed = [], []
-    for rotation, shift in zip(batch.rotations, batch.shifts_px, strict=True):
+    for rotation, shift in zip(batch.views, batch.shifts_px, strict=True):
         seen, covariances, _ = view(geometry_of(parameters), rotation, shift, case.box)
         reach = DEFAULT_CUT * torch.diagonal(covariances, dim1=1, dim2=2).sqrt()
         columns, rows = (torch.floor(seen + reach) - torch.ceil(seen - reach) + 1).unbind(1)
@@ -180,16 +181,16 @@ def measure_plain(case: Case) -> dict[str, object]:
     """Times of plain torch for one image, and proof that both compute the same."""
     case = replace(case, batch=1, repeats=min(case.repeats, 3))
     parameters, batch = make_parameters(case), make_batch(case)
-    geometry, pose = geometry_of(parameters), (batch.rotations[0], batch.shifts_px[0], case.box)
+    geometry, pose = geometry_of(parameters), (batch.views[0], batch.shifts_px[0], case.box)
 
     def there_and_back(project: Callable[..., Tensor], n: int) -> None:
         a, b, c, d = (g[:n].detach().requires_grad_() for g in geometry)
         project((a, b, c, d), *pose).backward(batch.images.images[0])  # type: ignore[no-untyped-call]
 
     def plain_step() -> list[Tensor]:
-        return plain_slopes(parameters.tensors(), batch.images, batch.rotations, batch.shifts_px)
+        return plain_slopes(parameters.tensors(), batch.images, batch.views, batch.shifts_px)
 
-    image = ops.project(*geometry, batch.rotations, batch.shifts_px, case.box)[0]
+    image = ops.project(*geometry, batch.views, batch.shifts_px, case.box)[0]
     errors = [relative_error(plain_project(geometry, *pose), image)]
     errors += [
         relative_error(a, b) for a, b in zip(plain_step(), batch_gradient(parameters, batch, 1.0)[0], strict=True)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gemmap.fit.image_loss import ImageBatch
 from gemmap.geometry.grids import half_plane_frequencies, shell_index
-from gemmap.physics.ctf import ctf_from_coefficients
+from gemmap.physics.image_model import transfer
 
 #: Centres, scales, quaternions and masses; lengths in pixels.
 Geometry: TypeAlias = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -80,10 +80,8 @@ def dense_project(geometry: Geometry, rotation: Tensor, shift: Tensor, size: int
 
 def plain_loss(projection: Tensor, batch: ImageBatch, place: int, weights: Tensor) -> Tensor:
     """Loss of one image of a batch: 1/2 sum weights |c CTF P - Y|^2 over the half-plane."""
-    transfer = batch.scales[place]
-    if batch.ctf is not None:
-        transfer = transfer * ctf_from_coefficients(batch.ctf[place : place + 1], batch.box_px, batch.pixel_size_a)[0]
-    residual = transfer * torch.fft.rfft2(projection) - torch.fft.rfft2(batch.images[place])
+    ctf = transfer(batch.coefficients[place : place + 1], batch.box_px)[0].to(projection.dtype)
+    residual = batch.scales[place] * ctf * torch.fft.rfft2(projection) - torch.fft.rfft2(batch.images[place])
     return 0.5 * (weights * (residual.real.square() + residual.imag.square())).sum()
 
 

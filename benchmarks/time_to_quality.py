@@ -23,10 +23,10 @@ from gemmap.fit.choice import TRIED
 from gemmap.fit.config import FitConfig
 from gemmap.fit.diameter import estimate_diameter_px
 from gemmap.fit.gaussian_fit import Step, fit_gaussians
-from gemmap.fit.half_maps import NOISE_IMAGES
 from gemmap.fit.images import Particles, train
 from gemmap.fit.init import VoxelStart, at_random, default_count
 from gemmap.fit.keeper import Forgetful, RunState
+from gemmap.fit.noise_power import NOISE_IMAGES
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.one_pass import aggregate_half
 from gemmap.fit.progress import Silent

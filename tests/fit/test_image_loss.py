@@ -6,6 +6,7 @@ import torch
 
 from gemmap.fit.image_loss import ImageBatch, image_loss
 from gemmap.physics.ctf import CtfParameters
+from gemmap.physics.image_model import image_coefficients
 
 PIXEL_SIZE_A = 2.0
 
@@ -23,9 +24,9 @@ def case(b=3, d=8, ctf=True, seed=0):
     """Projections and a batch in float64, no two rows alike."""
     rng = np.random.default_rng(seed)
     images, projections = (torch.from_numpy(rng.normal(size=(b, d, d))) for _ in range(2))
-    coefficients = torch.from_numpy(parameters(b, seed).phase_coefficients()) if ctf else None
+    coefficients = torch.from_numpy(image_coefficients(parameters(b, seed) if ctf else None, b, d * PIXEL_SIZE_A))
     scales, noise = torch.from_numpy(rng.uniform(0.5, 2, b)), torch.from_numpy(rng.uniform(0.5, 2, (b, d // 2 + 1)))
-    return projections, ImageBatch(images, coefficients, scales, noise, PIXEL_SIZE_A)
+    return projections, ImageBatch(images, coefficients, scales, noise)
 
 
 def ctf_at(p, i, kx, ky):
@@ -85,7 +86,7 @@ def test_the_gradients_by_differences(d, with_ctf):
     up, down = (
         image_loss(
             projections,
-            ImageBatch(batch.images, batch.ctf, batch.scales + s * step, batch.inverse_noise, PIXEL_SIZE_A),
+            ImageBatch(batch.images, batch.coefficients, batch.scales + s * step, batch.inverse_noise),
         ).losses
         for s in (1, -1)
     )
@@ -95,7 +96,7 @@ def test_the_gradients_by_differences(d, with_ctf):
 def test_images_that_are_the_model_cost_nothing():
     projections, batch = case(ctf=False)
     images = batch.scales[:, None, None] * projections
-    perfect = ImageBatch(images, None, batch.scales, batch.inverse_noise, PIXEL_SIZE_A)
+    perfect = ImageBatch(images, batch.coefficients, batch.scales, batch.inverse_noise)
     found = image_loss(projections, perfect)
     assert float(found.losses.abs().max()) < 1e-20
     assert float(found.by_projection.abs().max()) < 1e-10
@@ -105,10 +106,9 @@ def test_a_batch_is_its_images_one_by_one():
     projections, batch = case(b=4)
     together = image_loss(projections, batch)
     for i in range(4):
-        assert batch.ctf is not None
         one = ImageBatch(
-            batch.images[i : i + 1], batch.ctf[i : i + 1], batch.scales[i : i + 1], batch.inverse_noise[i : i + 1],
-            PIXEL_SIZE_A,
+            batch.images[i : i + 1], batch.coefficients[i : i + 1], batch.scales[i : i + 1],
+            batch.inverse_noise[i : i + 1],
         )  # fmt: skip
         alone = image_loss(projections[i : i + 1], one)
         torch.testing.assert_close(alone.losses[0], together.losses[i])
@@ -117,10 +117,7 @@ def test_a_batch_is_its_images_one_by_one():
 
 def test_single_precision_follows_double():
     projections, batch = case(d=16)
-    assert batch.ctf is not None
-    single = ImageBatch(
-        batch.images.float(), batch.ctf.float(), batch.scales.float(), batch.inverse_noise.float(), PIXEL_SIZE_A
-    )
+    single = ImageBatch(batch.images.float(), batch.coefficients, batch.scales.float(), batch.inverse_noise.float())
     a, b = image_loss(projections, batch), image_loss(projections.float(), single)
     error = (a.by_projection - b.by_projection.double()).norm() / a.by_projection.norm()
     assert float(error) < 1e-3
@@ -133,8 +130,8 @@ def test_the_loss_of_single_precision_by_direct_sums(d, with_ctf):
     """The compiled kernel, against an oracle that shares nothing with it."""
     projections, batch = case(d=d, ctf=with_ctf)
     single = ImageBatch(
-        batch.images.float(), None if batch.ctf is None else batch.ctf.float(), batch.scales.float(),
-        batch.inverse_noise.float(), PIXEL_SIZE_A,
+        batch.images.float(), batch.coefficients, batch.scales.float(),
+        batch.inverse_noise.float(),
     )  # fmt: skip
     found = image_loss(projections.float(), single).losses.numpy()
     np.testing.assert_allclose(found, direct_loss(projections, batch, with_ctf), rtol=1e-4)

@@ -17,6 +17,7 @@ from gemmap.fit.parameters import Parameters
 from gemmap.fit.schedule import WINDOWS_PER_EPOCH, Schedule
 from gemmap.fit.training import State
 from gemmap.fit.voxels import VoxelSettings, fit_voxels, noise_of_blob
+from gemmap.particles.optics import image_model
 from gemmap.particles.stack import ArrayStack
 from gemmap.validate.masks import spherical_mask
 
@@ -60,10 +61,10 @@ def last(outcome: tuple[Trained, list[State]]) -> Parameters:
 
 
 def everything() -> PosedBatch:
+    model = image_model(TABLE, BOX * TABLE.pixel_size_a)
     images = ImageBatch(
-        torch.from_numpy(IMAGES), None,
-        torch.from_numpy(TABLE.scale).float(), torch.from_numpy(INVERSE_NOISE[TABLE.optics_group]).float(),
-        TABLE.pixel_size_a,
+        torch.from_numpy(IMAGES), torch.from_numpy(model.coefficients), torch.from_numpy(model.scales).float(),
+        torch.from_numpy(INVERSE_NOISE[TABLE.optics_group]).float(),
     )  # fmt: skip
     shifts = torch.from_numpy(TABLE.shifts_a / TABLE.pixel_size_a).float()
     return PosedBatch(np.arange(N), images, torch.from_numpy(TABLE.rotations).float(), shifts)

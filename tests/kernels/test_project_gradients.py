@@ -103,9 +103,30 @@ def test_a_turn_is_taken_after_the_rotation(backend):
     torch.testing.assert_close(g.shifts, torch.tensor([[0.0, -1.0]]), rtol=1e-3, atol=1e-3)
 
 
+def magnified(rotations):
+    """Views through a magnification that stretches, shears and scales."""
+    m = torch.eye(3, dtype=rotations.dtype)
+    m[:2, :2] = torch.tensor([[1.25, 0.1], [-0.15, 0.8]])
+    return m @ rotations
+
+
+@pytest.mark.parametrize("size", [7, 16, 33])
+def test_numba_agrees_with_the_reference_for_views_that_are_no_rotations(size):
+    *gaussians, rotations, shifts = [*random_set(37, size, seed=size), *poses(3, seed=1)]
+    inputs = [*gaussians, magnified(rotations), shifts]
+    images = ops.project(*inputs, size, 3.5, "numba")
+    assert oracles.disagreement(images, oracles_project.project(*inputs, size, 3.5))[0] < 1e-6
+    got = ops.project_gather(residual(3, size), *inputs, 3.5, "numba")
+    expected = ops.project_gather(residual(3, size).double(), *doubled(inputs), 3.5, "reference")
+    for a, e in zip(got, expected, strict=True):
+        assert oracles.disagreement(a, e)[0] < 1e-6
+
+
+@pytest.mark.parametrize("view", [lambda a: a, magnified])
 @pytest.mark.parametrize("cut", [2.5, 12.0])
-def test_gradcheck_of_reference_and_op(cut):
+def test_gradcheck_of_reference_and_op(cut, view):
     inputs = [a.double() for a in (*random_set(4, 6, seed=3, scales=(0.6, 1.5)), *poses(2, seed=1))]
+    inputs[4] = view(inputs[4])
     for parameters in zip(*inputs[:4], strict=True):
         for pose in zip(*inputs[4:], strict=True):
             square = oracles_project.one_gaussian(*parameters, *pose, 6)[1]

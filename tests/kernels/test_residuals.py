@@ -14,6 +14,7 @@ from gemmap.errors import BackendError
 from gemmap.kernels import threads
 from gemmap.kernels.residuals import weigh_residuals
 from gemmap.physics.ctf import CtfParameters
+from gemmap.physics.image_model import image_coefficients
 
 PIXEL_SIZE_A = 1.4
 
@@ -36,10 +37,11 @@ class Case:
         )  # fmt: skip
         images = torch.from_numpy(rng.normal(size=(2, self.b, self.d, self.d)))
         projected, observed = torch.fft.rfft2(images).to(torch.complex64 if dtype == torch.float32 else None)
-        coefficients = torch.from_numpy(ctf.phase_coefficients()).to(dtype) if self.with_ctf else None
+        side_a = self.d * PIXEL_SIZE_A
+        coefficients = torch.from_numpy(image_coefficients(ctf if self.with_ctf else None, self.b, side_a))
         scales = torch.from_numpy(rng.uniform(0.5, 2, self.b) * rng.choice([-1, 1], self.b)).to(dtype)
         noise = torch.from_numpy(rng.uniform(0.1, 2, (self.b, self.d // 2 + 3))).to(dtype)
-        return weigh_residuals(projected, observed, coefficients, scales, noise, PIXEL_SIZE_A, backend)
+        return weigh_residuals(projected, observed, coefficients, scales, noise, backend)
 
 
 def assert_same_vectors(found, expected, tolerance):
@@ -101,9 +103,10 @@ def test_bits_do_not_depend_on_the_number_of_threads():
 
 def test_a_value_that_is_not_finite_reaches_the_loss():
     one = torch.ones(1)
+    plain = torch.from_numpy(image_coefficients(None, 1, 8.0))
     bad = torch.full((1, 8, 5), torch.nan, dtype=torch.complex64)
     for backend in ("numba", "reference"):
-        gradient, losses, by_scale = weigh_residuals(bad.clone(), bad, None, one, torch.ones(1, 5), 1.0, backend)
+        gradient, losses, by_scale = weigh_residuals(bad.clone(), bad, plain, one, torch.ones(1, 5), backend)
         assert losses.isnan().all()
         assert by_scale.isnan().all()
         assert gradient[0, 0, 0].isnan()

@@ -8,6 +8,7 @@ from oracles import disagreement
 
 from gemmap.kernels import reference_insert, slices
 from gemmap.physics.ctf import CtfParameters
+from gemmap.physics.image_model import ImageModel, image_coefficients
 
 BACKENDS = ("numba", "reference")
 PIXEL_SIZE_A = 2.2
@@ -62,9 +63,12 @@ class Case:
         )
 
     def prepare(self, backend="auto"):
-        return slices.prepare(
-            self.images, self.ctf(), self.shifts_a, self.scales, self.group, self.inverse_noise, PIXEL_SIZE_A, backend
-        )
+        return slices.prepare(self.images, self.model(), self.group, self.inverse_noise, backend)
+
+    def model(self):
+        side_a = self.images.shape[-1] * PIXEL_SIZE_A
+        coefficients = image_coefficients(self.ctf(), len(self.images), side_a)
+        return ImageModel(coefficients, self.scales, self.shifts_a / side_a, self.rotations)
 
     def expected(self, i, k):
         """Numerator and weight of image i at integer points k, by direct sums."""
@@ -169,13 +173,11 @@ def test_the_reference_in_float64_is_exact():
     out = torch.zeros(3, 16, 9, 3, dtype=torch.float64)
     reference_insert.prepare_slices(
         torch.fft.rfft2(torch.from_numpy(case.images).double()),
-        torch.from_numpy(case.ctf().phase_coefficients()),
-        True,
-        torch.from_numpy(case.shifts_a / PIXEL_SIZE_A),
+        torch.from_numpy(case.model().coefficients),
+        torch.from_numpy(case.model().shifts),
         torch.from_numpy(case.scales),
         torch.from_numpy(case.group),
         torch.from_numpy(case.inverse_noise),
-        PIXEL_SIZE_A,
         out,
     )
     volume = empty_volume(24, np.float64)

@@ -1,14 +1,15 @@
 """How the slice kernels are called: backends, threads, types of input, and messages for what does not fit."""
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 
 import numba
 import numpy as np
 import pytest
 import torch
-from test_slices import PIXEL_SIZE_A, Case, empty_volume, inserted
+from test_slices import Case, empty_volume, inserted
 
-from gemmap.errors import BackendError, InputError, NumericsError
+from gemmap.errors import BackendError, NumericsError
 from gemmap.kernels import registry, slices, threads
 
 
@@ -21,9 +22,9 @@ def restore_threads():
 
 
 def arguments(case, **changes):
-    names = ("images", "ctf", "shifts_a", "scales", "group", "inverse_noise", "pixel_size_a")
-    values = (case.images, case.ctf(), case.shifts_a, case.scales, case.group, case.inverse_noise, PIXEL_SIZE_A)
-    return {**dict(zip(names, values, strict=True)), **changes}
+    of_model = {name: changes.pop(name) for name in ("coefficients", "shifts", "scales") if name in changes}
+    known = {"images": case.images, "group": case.group, "inverse_noise": case.inverse_noise}
+    return {**known, "model": dataclasses.replace(case.model(), **of_model), **changes}
 
 
 def test_auto_is_numba_where_it_can(monkeypatch):
@@ -78,13 +79,13 @@ def test_any_layout_and_type_of_input(backend):
     case.images = np.rint(3 * case.images)
     case.scales = np.ones(4)
     expected, volume = case.prepare(backend), inserted(case, 24, backend)
-    strided = np.repeat(case.shifts_a, 2, axis=0)[::2]
+    strided = np.repeat(case.model().shifts, 2, axis=0)[::2]
     read_only = case.inverse_noise.copy()
     read_only.flags.writeable = False
     changed = arguments(
         case,
         images=case.images.astype(np.int16),
-        shifts_a=strided,
+        shifts=strided,
         scales=np.broadcast_to(np.int64(1), 4),
         group=case.group.astype(np.uint8),
         inverse_noise=read_only,
@@ -104,8 +105,12 @@ def test_any_layout_and_type_of_input(backend):
     ("change", "error", "message"),
     [
         ({"images": np.zeros((3, 16, 15))}, ValueError, r"images have shape \(3, 16, 15\); expected \(b, d, d\)"),
-        ({"ctf": Case(2, 16).ctf()}, ValueError, r"ctf has shape \(2,\); expected \(3,\) for 3 images"),
-        ({"shifts_a": np.zeros((3, 3))}, ValueError, r"shifts_a has shape \(3, 3\); expected \(3, 2\)"),
+        (
+            {"coefficients": np.zeros((2, 33))},
+            ValueError,
+            r"coefficients has shape \(2, 33\); expected \(3, 33\)",
+        ),
+        ({"shifts": np.zeros((3, 3))}, ValueError, r"shifts has shape \(3, 3\); expected \(3, 2\)"),
         ({"scales": np.ones((3, 1))}, ValueError, r"scales has shape \(3, 1\); expected \(3,\)"),
         ({"group": np.zeros(1, int)}, ValueError, r"group has shape \(1,\); expected \(3,\)"),
         (
@@ -123,9 +128,9 @@ def test_any_layout_and_type_of_input(backend):
         ({"inverse_noise": np.full((3, 9), -1.0)}, NumericsError, r"negative or not finite; expected 1/sigma\^2 >= 0"),
         ({"inverse_noise": np.full((3, 9), np.inf)}, NumericsError, "negative or not finite"),
         ({"inverse_noise": np.full((3, 9), np.nan)}, NumericsError, "negative or not finite"),
-        ({"shifts_a": np.full((3, 2), np.nan)}, NumericsError, "a shift or a scale is not finite"),
-        ({"scales": np.array([1, np.inf, 1])}, NumericsError, "a shift or a scale is not finite"),
-        ({"pixel_size_a": 0.0}, ValueError, "pixel_size_a is 0.0; expected a positive length"),
+        ({"shifts": np.full((3, 2), np.nan)}, NumericsError, "a CTF, shift or scale is not finite"),
+        ({"scales": np.array([1, np.inf, 1])}, NumericsError, "a CTF, shift or scale is not finite"),
+        ({"coefficients": np.full((3, 33), np.nan)}, NumericsError, "a CTF, shift or scale is not finite"),
     ],
 )
 def test_what_cannot_be_prepared(change, error, message):
@@ -138,14 +143,18 @@ def test_what_cannot_be_prepared(change, error, message):
 def test_what_cannot_be_inserted():
     case = Case(2, 16)
     prepared = case.prepare()
-    with pytest.raises(ValueError, match=r"slices and rotations have shapes \(2, 16, 9, 3\) and \(1, 3, 3\); expected"):
+    with pytest.raises(ValueError, match=r"slices and views have shapes \(2, 16, 9, 3\) and \(1, 3, 3\); expected"):
         slices.insert(prepared, case.rotations[:1], empty_volume(24))
     with pytest.raises(ValueError, match=r"expected \(2, 15, 8, 3\)"):
         slices.insert(prepared[:, :15], case.rotations, empty_volume(24))
     with pytest.raises(ValueError, match="the volume has side 12; expected at least the slices' 16"):
         slices.insert(prepared, case.rotations, empty_volume(12))
-    with pytest.raises(InputError, match=r"insert: 2 of 2 matrices are not rotations \(the first is particle 1\)"):
-        slices.insert(prepared, 2 * case.rotations, empty_volume(24))
+    singular = case.rotations.copy()
+    singular[1, 1] = 2 * singular[1, 0]
+    with pytest.raises(NumericsError, match=r"insert: 1 of 2 views are singular or not finite; the first is number 1"):
+        slices.insert(prepared, singular, empty_volume(24))
+    with pytest.raises(NumericsError, match="insert: 2 of 2 views are singular or not finite"):
+        slices.insert(prepared, np.nan * case.rotations, empty_volume(24))
     for backend in ("numba", "reference"):
         with pytest.raises(ValueError, match=r"expected \(24, 24, 13, 3\) in float32 or float64"):
             slices.insert(prepared, case.rotations, np.zeros((24, 24, 24, 3), np.float32), backend)

@@ -7,6 +7,7 @@ from gemmap.errors import BackendError
 from gemmap.geometry.symmetry import point_group
 from gemmap.kernels import slices
 from gemmap.kernels.symmetrise import symmetrised
+from gemmap.physics.image_model import ImageModel, image_coefficients
 
 BACKENDS = ["numba", "reference"]
 
@@ -17,8 +18,8 @@ def prepared(n: int, d: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     poses = np.linalg.qr(rng.normal(size=(n, 3, 3)))[0]
     poses *= np.linalg.det(poses)[:, None, None]
     images = rng.normal(size=(n, d, d)).astype(np.float32)
-    group = np.zeros(n, int)
-    return slices.prepare(images, None, np.zeros((n, 2)), np.ones(n), group, np.ones((1, d)), 1.0), poses
+    model = ImageModel(image_coefficients(None, n, float(d)), np.ones(n), np.zeros((n, 2)), poses)
+    return slices.prepare(images, model, np.zeros(n, int), np.ones((1, d))), poses
 
 
 def inserted(values: np.ndarray, poses: np.ndarray, m: int) -> np.ndarray:

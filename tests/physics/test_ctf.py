@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gemmap.errors import InputError
-from gemmap.physics.ctf import CtfParameters, ctf_from_coefficients, ctf_half_plane
+from gemmap.physics.ctf import CtfParameters, ctf_at, ctf_half_plane
 from gemmap.units import electron_wavelength_a
 
 GOLDEN = {
@@ -72,11 +72,14 @@ def test_bfactor_damps_and_scale_multiplies():
     assert float(changed[0, 0, 0] / plain[0, 0, 0]) == pytest.approx(1.5)
 
 
-def test_coefficients_keep_their_type():
-    coefficients = torch.from_numpy(parameters(3).phase_coefficients())
-    ctf = ctf_from_coefficients(coefficients.float(), 16, 2.0)
-    assert ctf.dtype == torch.float32
-    np.testing.assert_allclose(ctf, ctf_half_plane(parameters(3), 16, 2.0), atol=1e-4)
+def test_even_aberrations_are_added_to_the_phase():
+    """A quarter of a turn makes the sine a cosine, and sin^2 + cos^2 = 1."""
+    p = parameters(2)
+    k = np.array([[0.1, 0.2]]), np.array([[0.0], [-0.15]])
+    plain, turned = ctf_at(p, *k), ctf_at(p, *k, np.full((2, 2), np.pi / 2))
+    assert plain.shape == (2, 2, 2)
+    envelope = p.scale[:, None, None] * np.exp(-p.bfactor_a2[:, None, None] * (k[0] ** 2 + k[1] ** 2) / 4)
+    np.testing.assert_allclose(plain**2 + turned**2, envelope**2)
 
 
 def test_no_particles_and_selection():

@@ -6,7 +6,7 @@ import pytest
 from gemmap.errors import InputError
 from gemmap.simulate.config import SimulationConfig
 
-NUMBERS = [f.name for f in dataclasses.fields(SimulationConfig) if f.name not in {"noise", "orientation"}]
+NUMBERS = [f.name for f in dataclasses.fields(SimulationConfig) if f.name not in {"noise", "orientation", "optics"}]
 
 
 @pytest.mark.parametrize("name", NUMBERS)

@@ -8,10 +8,11 @@ import pytest
 
 from gemmap.errors import InputError
 from gemmap.particles.stack import ImageStack
+from gemmap.particles.table import OpticsGroup
 from gemmap.simulate.config import SimulationConfig
-from gemmap.simulate.density import Projector
 from gemmap.simulate.draws import draw_particles
 from gemmap.simulate.particles import SimulatedStack, Simulation, simulate
+from gemmap.simulate.recorder import Recorder
 from gemmap.simulate.scattering import GaussianPoints
 from gemmap.simulate.structure import Atoms, embedded_structure
 
@@ -121,6 +122,7 @@ SECOND: dict[str, dict[str, object]] = {
     "bfactor_a2": {"bfactor_a2": 100.0},
     "blur_a2": {"blur_a2": 90.0},
     "seed": {"seed": 1},
+    "optics": {"optics": (OpticsGroup("tilted", 2.5, odd_zernike=(0.0, 0.0, 0.0, 0.0, 900.0)),)},
 }
 #: What must not change: the table alone holds pose errors, and images alone noise.
 KEPT = {
@@ -233,7 +235,8 @@ def test_point_looks_as_relion_projects_it(shared_data: Path) -> None:
     )
     # The voxel (z, y, x) = (32, 32, 49): 17 pixels along x.
     point = GaussianPoints(np.array([[17 * pixel, 0.0, 0.0]]), np.ones((1, 1)), np.ones((1, 1)), np.zeros((1, 1)))
-    found = SimulatedStack(Projector([point], n, pixel), table, config, 1.0, 1).signal(np.arange(len(rows)))
+    recorder = Recorder([point], drawn.optics[0], n, pixel, "white")
+    found = SimulatedStack([recorder], table, config, 1.0, 1).signal(np.arange(len(rows)))
     with mrcfile.open(folder / "relion_proj_batch_pfac2.mrcs") as file:
         expected = file.data.astype(np.float64)
     # RELION's projections end at the circle of radius n / 2, ours at the square.

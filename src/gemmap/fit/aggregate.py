@@ -16,6 +16,7 @@ from gemmap.errors import InputError
 from gemmap.geometry.symmetry import NO_SYMMETRY, PointGroup, related_views
 from gemmap.kernels import slices
 from gemmap.kernels.symmetrise import symmetrised
+from gemmap.particles.optics import image_model
 from gemmap.particles.table import ParticleTable
 
 #: Side of the Fourier grid over the box: 1.5 keeps the gridding error under 2 % inside a quarter of the box
@@ -39,9 +40,9 @@ class Aggregate:
     Attributes
     ----------
     numerator
-        (M, M, M//2 + 1) complex64: back-projected c CTF y / sigma^2.
+        (M, M, M//2 + 1) complex64: back-projected c T y / sigma^2.
     weight
-        (M, M, M//2 + 1) float32: back-projected c^2 CTF^2 / sigma^2, >= 0.
+        (M, M, M//2 + 1) float32: back-projected c^2 T^2 / sigma^2, >= 0.
     n_particles
         Particles, however many views each of them serves by symmetry.
     symmetry
@@ -106,12 +107,11 @@ class Accumulator:
         inverse_noise: Float[np.ndarray, "g s"],
         group: Int[np.ndarray, " b"],
     ) -> None:
-        """Add images with the poses and CTFs of ``table``'s rows, whitened by ``inverse_noise[group]`` (1/sigma^2)."""
-        prepared = slices.prepare(
-            images, table.ctf, table.shifts_a, table.scale, group, inverse_noise, self.pixel_size_a
-        )
+        """Add images with poses and optics of ``table``'s rows, whitened by ``inverse_noise[group]`` (1/sigma^2)."""
+        model = image_model(table, self.box_px * self.pixel_size_a)
+        prepared = slices.prepare(images, model, group, inverse_noise)
         for operator in self._symmetry.representatives:
-            slices.insert(prepared, related_views(table.rotations, operator), self._volume)
+            slices.insert(prepared, related_views(model.views, operator), self._volume)
         self.n_particles += len(table)
 
     @property

@@ -6,6 +6,7 @@ import scipy.ndimage
 from gemmap._types import Curve, Int, Volume
 from gemmap.fit.aggregate import Accumulator, Aggregate
 from gemmap.fit.backprojection import back_projection
+from gemmap.fit.noise_power import inverse_noise, noise_power
 from gemmap.geometry.grids import radius_px
 from gemmap.geometry.symmetry import NO_SYMMETRY, PointGroup
 from gemmap.particles.batches import read_living
@@ -13,7 +14,6 @@ from gemmap.particles.dead_images import DeadImages
 from gemmap.particles.halves import by_appearance
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
-from gemmap.physics.noise import noise_spectrum
 from gemmap.physics.resampling import resample_images
 
 #: Side of the small maps and the largest number of particles used.
@@ -66,19 +66,29 @@ def small_aggregates(
 
     Dead images are left out: if all are, nothing is inserted.
     """
-    box = stack.box_px
-    small = min(SMALL_BOX_PX, box)
-    accumulators = [Accumulator(small, table.pixel_size_a * box / small, group) for group in groups]
-    for start in range(0, len(rows), CHUNK):
-        part, whole = read_living(stack, rows[start : start + CHUNK], dead)
-        if len(part) == 0:
-            continue
-        images = resample_images(whole, small)
-        if accumulators[0].n_particles == 0:
-            inverse_noise = 1.0 / noise_spectrum(images, 0.5 * LARGEST * small)[None]
-        for accumulator in accumulators:
-            accumulator.add(images, table.select(part), inverse_noise, np.zeros(len(part), np.int64))
+    side_a = stack.box_px * table.pixel_size_a
+    small = min(SMALL_BOX_PX, stack.box_px)
+    accumulators = [Accumulator(small, side_a / small, group) for group in groups]
+    for alike in _treated_alike(table, rows):
+        weights = None
+        for start in range(0, len(alike), CHUNK):
+            part, whole = read_living(stack, alike[start : start + CHUNK], dead)
+            if len(part) == 0:
+                continue
+            images, chosen = resample_images(whole, small), table.select(part)
+            if weights is None:
+                group = table.optics[table.optics_group[part[0]]]
+                weights = inverse_noise([group], noise_power(images, chosen, side_a, 0.5 * LARGEST * small)[None])
+            for accumulator in accumulators:
+                accumulator.add(images, chosen, weights, np.zeros(len(part), np.int64))
     return [accumulator.finish() for accumulator in accumulators]
+
+
+def _treated_alike(table: ParticleTable, rows: Int[np.ndarray, " n"]) -> list[Int[np.ndarray, " m"]]:
+    """The rows in parts, of the optics groups whose noise is alike."""
+    kinds = [(g.ctf_applied, g.pixel_size_a, g.first_empty_shell) for g in table.optics]
+    kind = np.array([kinds.index(k) for k in kinds])[table.optics_group[rows]]
+    return [rows[kind == k] for k in np.unique(kind)]
 
 
 def _agreement_radius(map1: Volume, map2: Volume, least_correlation: float) -> float | None:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from gemmap._types import Curve, Float, Int, Volume
-from gemmap.errors import InputError
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.aggregate_tensors import aggregate_from_tensors, aggregate_to_tensors
 from gemmap.fit.choice import Choice, joint
@@ -15,6 +14,7 @@ from gemmap.fit.extent import Extent, find_extent, particle_circles
 from gemmap.fit.images import Particles
 from gemmap.fit.init import default_count
 from gemmap.fit.keeper import Forgetful, Keeper, RunState
+from gemmap.fit.noise_power import inverse_noise, noise_power_of_groups
 from gemmap.fit.one_pass import STAGE, aggregate_half, recall_dead, set_names
 from gemmap.fit.pieces import (
     choice_from_piece,
@@ -32,14 +32,9 @@ from gemmap.fit.single import fit
 from gemmap.fit.symmetry_check import check_symmetry
 from gemmap.fit.trials import choose
 from gemmap.particles.background import NormalisedStack, WindowedStack
-from gemmap.particles.batches import read_living
-from gemmap.particles.dead_images import DeadImages, named
+from gemmap.particles.dead_images import DeadImages
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
-from gemmap.physics.noise import noise_spectrum
-
-#: Images per optics group and half that the noise spectrum is measured on.
-NOISE_IMAGES = 500
 
 _GAUSSIAN_MAP, _FULL = "half1_gaussian_map", "full_fit"
 
@@ -103,14 +98,15 @@ def reconstruct_halves(
     circles = particle_circles(table, rows, extent)
     if config.normalise:
         stack = NormalisedStack(stack, circles)
-    noise = {half: _noise(table, stack, rows[half], extent[half].radius_px, dead) for half in (1, 2)}
+    noise = {half: noise_power_of_groups(table, stack, rows[half], extent[half].radius_px, dead) for half in (1, 2)}
     state.lap("noise spectra")
     if config.window:
         stack = WindowedStack(stack, circles)
     run = _Run(table, stack, config, progress, mask, state, dead)
-    halves = {half: _fit_half(run, half, rows[half], 1.0 / noise[half], extent[half]) for half in (1, 2)}
+    weights = {half: inverse_noise(table.optics, noise[half]) for half in (1, 2)}
+    halves = {half: _fit_half(run, half, rows[half], weights[half], extent[half]) for half in (1, 2)}
     largest = max(extent.values(), key=lambda e: e.radius_px)
-    full = _fit_all(run, halves[1], halves[2], noise, largest)
+    full = _fit_all(run, halves[1], halves[2], weights, largest)
     return Reconstruction(
         half1=halves[1].result,
         half2=halves[2].result,
@@ -130,7 +126,7 @@ def reconstruct_halves(
 
 
 def _decide(
-    run: _Run, half: int, rows: Int[np.ndarray, " n"], inverse_noise: Float[np.ndarray, "g s"], extent: Extent
+    run: _Run, half: int, rows: Int[np.ndarray, " n"], weights: Float[np.ndarray, "g s"], extent: Extent
 ) -> tuple[Choice, list[Aggregate]]:
     """Insert the particles of a half and make its trial fits: the choice, and the particles in parts."""
     state = run.state
@@ -140,7 +136,7 @@ def _decide(
         recalled = [state.recall(name) for name in part_names]
         return choice_from_piece(piece), [aggregate_from_tensors(*part) for part in recalled if part is not None]
     split = aggregate_half(
-        run.table, run.stack, rows, inverse_noise, half, run.dead, run.progress, state, run.config.group,
+        run.table, run.stack, rows, weights, half, run.dead, run.progress, state, run.config.group,
         run.config.chunk_bytes,
     )  # fmt: skip
     seed = _seed(run.config.seed, half)
@@ -154,11 +150,11 @@ def _decide(
 
 
 def _fit_half(
-    run: _Run, half: int, rows: Int[np.ndarray, " n"], inverse_noise: Float[np.ndarray, "g s"], extent: Extent
+    run: _Run, half: int, rows: Int[np.ndarray, " n"], weights: Float[np.ndarray, "g s"], extent: Extent
 ) -> _Half:
     """Everything that is computed from the particles of one half alone."""
     state, name = run.state, f"half{half}"
-    choice, parts = _decide(run, half, rows, inverse_noise, extent)
+    choice, parts = _decide(run, half, rows, weights, extent)
     piece = state.recall(f"{name}_fit")
     if piece is not None:
         result = fit_from_piece(piece)
@@ -168,7 +164,7 @@ def _fit_half(
     total = sum(parts[1:], parts[0])
     run.progress.aggregate(name, total)
     region, count, seed = run.region(extent), run.count(extent), _seed(run.config.seed, half)
-    particles = Particles(run.table, run.stack, run.dead.living(rows), inverse_noise, run.table.optics_group)
+    particles = Particles(run.table, run.stack, run.dead.living(rows), weights, run.table.optics_group)
     result, gaussian_map = fit(
         total, particles, choice.settings, choice.error, region, run.config, count, seed, run.progress, state,
         f"fit {name}",
@@ -183,7 +179,7 @@ def _fit_half(
 
 
 def _fit_all(
-    run: _Run, half1: _Half, half2: _Half, noise: Mapping[int, Float[np.ndarray, "g s"]], extent: Extent
+    run: _Run, half1: _Half, half2: _Half, weights: Mapping[int, Float[np.ndarray, "g s"]], extent: Extent
 ) -> FitResult:
     """Fit all particles; the halves' parts are used up."""
     state = run.state
@@ -197,9 +193,9 @@ def _fit_all(
     error = error_variance(half1.gaussian_map, *half2.parts)
     total = sum(half2.parts, half1.parts[0])
     settings, seed = joint(half1.choice, half2.choice), _seed(run.config.seed, 0)
-    spectra = np.concatenate([noise[1], noise[2]])
-    own = run.table.optics_group + len(noise[1]) * (run.table.half - 1)
-    particles = Particles(run.table, run.stack, run.dead.living(np.arange(len(run.table))), 1.0 / spectra, own)
+    of_both = np.concatenate([weights[1], weights[2]])
+    own = run.table.optics_group + len(weights[1]) * (run.table.half - 1)
+    particles = Particles(run.table, run.stack, run.dead.living(np.arange(len(run.table))), of_both, own)
     region, count = run.region(extent), run.count(extent)
     result, _ = fit(total, particles, settings, error, region, run.config, count, seed, run.progress, state, "fit full")
     run.progress.result("full", result)
@@ -215,32 +211,6 @@ def _part_names(half: int) -> list[str]:
 
 def _seed(seed: int, half: int) -> int:
     return int(np.random.SeedSequence([seed, half]).generate_state(1)[0])
-
-
-def _noise(
-    table: ParticleTable, stack: ImageStack, rows: Int[np.ndarray, " n"], radius_px: float, dead: DeadImages
-) -> Float[np.ndarray, "g s"]:
-    """Noise power of every optics group from images of this half; a group without any takes the mean of the others.
-
-    Raises
-    ------
-    InputError
-        If all the images looked at are dead.
-    """
-    spectra: list[Curve | None] = []
-    for group in range(len(table.optics)):
-        of_group = rows[table.optics_group[rows] == group]
-        sample = of_group[np.linspace(0, len(of_group) - 1, min(NOISE_IMAGES, len(of_group))).astype(np.int64)]
-        living, images = read_living(stack, sample, dead)
-        spectra.append(noise_spectrum(images, radius_px) if len(living) else None)
-    present = [s for s in spectra if s is not None]
-    if not present:
-        raise InputError(
-            f"All images that the noise of a half-set would be measured on are dead ({named(dead.rows)}); remove these "
-            "particles or extract them again."
-        )
-    fallback = np.mean(present, axis=0)
-    return np.stack([fallback if s is None else s for s in spectra])
 
 
 def _named_spectra(table: ParticleTable, noise: Mapping[int, Float[np.ndarray, "g s"]]) -> dict[str, Curve]:

@@ -1,10 +1,11 @@
 """The loss of projected images against observed ones, and its gradient with respect to the projections.
 
-    L = 1/2 sum_i sum_k |c_i CTF_i(k) P_i(k) - Y_i(k)|^2 / sigma^2(k),
+    L = 1/2 sum_i sum_k |c_i T_i(k) P_i(k) - Y_i(k)|^2 / sigma^2(k),
 
 the sum over all frequencies of radius below D/2, Y and P plain transforms (no factor), sigma^2 the noise power of a
-coefficient. It is the loss whose sum over all particles the aggregate holds: with P_i the projections of V it is
-1/2 V'KV - b'V plus a constant (docs/derivations.md). The in-plane shift is not here: projections are made shifted.
+coefficient; T is the transfer of an image, and Y is without its odd aberrations. It is the loss whose sum over all
+particles the aggregate holds: with P_i the projections of V it is 1/2 V'KV - b'V plus a constant
+(docs/derivations.md). The in-plane shift is not here: projections are made shifted.
 """
 
 from dataclasses import dataclass
@@ -26,21 +27,18 @@ class ImageBatch:
     ----------
     images
         y, (b, D, D), at least one.
-    ctf
-        Coefficients (b, 7) of :meth:`gemmap.physics.ctf.CtfParameters.phase_coefficients`, or None for images without.
+    coefficients
+        Of transfer and aberrations, (b, 33): :class:`gemmap.physics.image_model.ImageModel`.
     scales
         c, (b,), not 0.
     inverse_noise
         1/sigma^2 of image i in the shells 0 .. D//2 at least, (b, s).
-    pixel_size_a
-        Å per pixel.
     """
 
     images: Float[Tensor, "b d d"]
-    ctf: Float[Tensor, "b 7"] | None
+    coefficients: Float[Tensor, "b 33"]
     scales: Float[Tensor, " b"]
     inverse_noise: Float[Tensor, "b s"]
-    pixel_size_a: float
 
     @property
     def box_px(self) -> int:
@@ -72,10 +70,9 @@ def image_loss(projections: Float[Tensor, "b d d"], batch: ImageBatch) -> LossAn
         gradient, losses[here], by_scale[here] = weigh_residuals(
             torch.fft.rfft2(projections[here]),
             torch.fft.rfft2(batch.images[here]),
-            None if batch.ctf is None else batch.ctf[here],
+            batch.coefficients[here],
             batch.scales[here],
             batch.inverse_noise[here],
-            batch.pixel_size_a,
         )
         # The adjoint of the plain transform: the sum over the full plane, without a factor.
         by_projection[here] = torch.fft.irfft2(gradient, s=(d, d), norm="forward")

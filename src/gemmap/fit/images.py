@@ -26,6 +26,7 @@ from gemmap.fit.schedule import GROWTH, Schedule
 from gemmap.fit.training import MeanLoss, State
 from gemmap.kernels import ops
 from gemmap.particles.batches import read_ahead
+from gemmap.particles.optics import image_model
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 
@@ -150,11 +151,11 @@ def _diverged(number: int, good: State, loss: float) -> str:
 
 @dataclass(frozen=True, eq=False)
 class PosedBatch:
-    """A batch with its rows in the table, rotations (b, 3, 3) and in-plane shifts (b, 2) in pixels."""
+    """A batch with its rows in the table, views (b, 3, 3) and in-plane shifts (b, 2) in pixels."""
 
     rows: Int[np.ndarray, " b"]
     images: ImageBatch
-    rotations: Float[Tensor, "b 3 3"]
+    views: Float[Tensor, "b 3 3"]
     shifts_px: Float[Tensor, "b 2"]
 
 
@@ -163,7 +164,7 @@ def batch_gradient(
 ) -> tuple[list[Tensor], Float[Tensor, " b"]]:
     """Derivatives of ``multiplier`` times the loss of a batch with respect to the four tensors, and its losses."""
     scales, masses = parameters.log_scales.exp(), parameters.log_masses.exp() * unit
-    geometry = parameters.centres, scales, parameters.quaternions, masses, batch.rotations, batch.shifts_px
+    geometry = parameters.centres, scales, parameters.quaternions, masses, batch.views, batch.shifts_px
     projections = ops.project(*geometry, batch.images.box_px)
     compared = image_loss(projections, batch.images)
     gathered = ops.project_gather(compared.by_projection, *geometry)
@@ -179,27 +180,26 @@ def image_batches(
 
     The last batch of an epoch may be smaller.
     """
-    table = particles.table
-    ctf = None if table.ctf is None else torch.from_numpy(table.ctf.phase_coefficients()).to(device, torch.float32)
+    table, box_px = particles.table, particles.stack.box_px
     noise = torch.from_numpy(particles.inverse_noise).to(device, torch.float32)
     if schedule.loss == "mse":
-        noise = noise.mean().expand_as(noise)
+        # Shells without data stay so.
+        noise = torch.where(noise > 0, noise[noise > 0].mean(), 0.0)
     noise_of = torch.from_numpy(particles.noise_of)
     first, left_out = divmod(done, schedule.batches(len(particles)))
     for epoch in range(first, schedule.all_epochs):
         order = np.random.default_rng([seed, epoch]).permutation(particles.rows)
         rest = order[left_out * schedule.batch_size :] if epoch == first else order
         for rows, images in read_ahead(particles.stack, rest, schedule.batch_size):
-            chosen = table.select(rows)
+            model = image_model(table.select(rows), box_px * table.pixel_size_a)
             yield PosedBatch(
                 rows,
                 ImageBatch(
                     torch.from_numpy(images).to(device),
-                    None if ctf is None else ctf[rows],
-                    torch.from_numpy(chosen.scale).to(device, torch.float32),
+                    torch.from_numpy(model.coefficients).to(device),
+                    torch.from_numpy(model.scales).to(device, torch.float32),
                     noise[noise_of[rows]],
-                    table.pixel_size_a,
                 ),
-                torch.from_numpy(chosen.rotations).to(device, torch.float32),
-                torch.from_numpy(chosen.shifts_a / table.pixel_size_a).to(device, torch.float32),
+                torch.from_numpy(model.views).to(device, torch.float32),
+                torch.from_numpy(model.shifts * box_px).to(device, torch.float32),
             )

@@ -14,82 +14,63 @@ from numba import njit, prange
 
 from gemmap._types import Complex, Float
 from gemmap.kernels.cpu_geometry import FASTMATH
+from gemmap.kernels.cpu_phase import N_POWERS, fill_row, fill_sines, fill_transfer, fill_weight, is_multiplied
 
 _SLABS = 32
 
 
-@njit(inline="always", fastmath=FASTMATH)
-def _sin_of_turns(turns: float) -> float:
-    """sin(2 pi turns) to 1e-7: a polynomial that vectorises, where libm's sine does not."""
-    t = turns - math.floor(turns + 0.5)
-    a = abs(t)
-    x = 6.283185307179586 * min(a, 0.5 - a)
-    x2 = x * x
-    s = -2.5052108385441720e-8 * x2 + 2.7557319223985893e-6
-    s = s * x2 - 1.9841269841269841e-4
-    s = s * x2 + 8.3333333333333333e-3
-    s = s * x2 - 1.6666666666666666e-1
-    s = (s * x2 + 1.0) * x
-    return s if t >= 0.0 else -s
-
-
-@njit(parallel=True, cache=True, nogil=True, fastmath=FASTMATH)
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def prepare_slices(
     transforms: Complex[np.ndarray, "b d h"],
-    phase_coefficients: Float[np.ndarray, "b 7"],
-    has_ctf: bool,
-    shifts_px: Float[np.ndarray, "b 2"],
+    coefficients: Float[np.ndarray, "b columns"],
+    shifts: Float[np.ndarray, "b 2"],
     scales: Float[np.ndarray, " b"],
     group: np.ndarray,
     inverse_noise: Float[np.ndarray, "g s"],
-    pixel_size_a: float,
     out: Float[np.ndarray, "b d h 3"],
 ) -> None:
-    """Fill ``out`` with (Re, Im, weight) of c CTF y exp(-2 pi i k.s/D) / sigma^2 and c^2 CTF^2 / sigma^2.
+    """Fill ``out`` with numerator and weight; see :func:`gemmap.kernels.reference_insert.prepare_slices`.
 
     ``transforms`` are plain rfft2 of the images (origin at pixel 0): the half-box shift to the origin D//2 is applied
     here as a phase. Points at a radius of D/2 or more are left untouched; :func:`insert_slices` does not read them.
     """
     b, d, h = transforms.shape
-    limit2 = 0.25 * d * d
-    step = 1.0 / (d * pixel_size_a)
-    inv_2pi = 1.0 / (2.0 * math.pi)
     for i in prange(b):
-        cxx = phase_coefficients[i, 0] * step * step * inv_2pi
-        cxy = phase_coefficients[i, 1] * step * step * inv_2pi
-        cyy = phase_coefficients[i, 2] * step * step * inv_2pi
-        c4 = phase_coefficients[i, 3] * step**4 * inv_2pi
-        c0 = phase_coefficients[i, 4] * inv_2pi
-        bfactor = -0.25 * phase_coefficients[i, 5] * step * step
-        amplitude = -phase_coefficients[i, 6] * scales[i]
+        of_image, spectrum = coefficients[i], inverse_noise[group[i]]
         # Moving the content by +s and the origin to D//2: exp(-2 pi i k.s/D) exp(+2 pi i k.(D//2)/D).
-        tx = (-shifts_px[i, 0] + d // 2) / d
-        ty = (-shifts_px[i, 1] + d // 2) / d
-        g = group[i]
+        move_x, move_y = (d // 2) / d - shifts[i, 0], (d // 2) / d - shifts[i, 1]
+        # c CTF of the images, and what multiplies them: the same unless they were multiplied by the CTF before.
+        multiplied, scale = is_multiplied(of_image), np.float32(scales[i])
+        even, phase, ahead = np.empty(N_POWERS), np.empty(N_POWERS), np.empty(N_POWERS)
+        rows = np.empty((4, h), np.float32)
         for iy in range(d):
             ky = iy if iy < (d + 1) // 2 else iy - d
-            rest = limit2 - ky * ky
-            if rest <= 0.0:
-                continue
-            for ix in range(h):
-                k2 = float(ix * ix + ky * ky)
-                if k2 >= limit2:
-                    break
-                if has_ctf:
-                    t = (cxx * ix + cxy * ky) * ix + cyy * ky * ky + (c4 * k2) * k2 + c0
-                    ctf = amplitude * _sin_of_turns(t)
-                    if bfactor != 0.0:
-                        ctf *= math.exp(bfactor * k2)
-                else:
-                    ctf = scales[i]
-                phase = tx * ix + ty * ky
-                s = _sin_of_turns(phase)
-                c = _sin_of_turns(phase + 0.25)
-                w = ctf * inverse_noise[g, int(math.sqrt(k2) + 0.5)]
-                value = transforms[i, iy, ix]
-                out[i, iy, ix, 0] = w * (value.real * c - value.imag * s)
-                out[i, iy, ix, 1] = w * (value.real * s + value.imag * c)
-                out[i, iy, ix, 2] = w * ctf
+            inside = 0
+            while inside < h and 4 * (inside * inside + ky * ky) < d * d:
+                inside += 1
+            fill_row(of_image, ky, even, phase)
+            for power in range(N_POWERS):
+                phase[power] = -phase[power]
+            phase[0] += move_y * ky
+            phase[1] += move_x
+            ahead[:] = phase
+            ahead[0] += 0.25
+            transfer, weight = rows[0, :inside], rows[1, :inside]
+            sine, cosine = rows[2, :inside], rows[3, :inside]
+            fill_transfer(transfer, of_image, even, ky, scales[i])
+            fill_weight(weight, spectrum, ky)
+            fill_sines(sine, phase)
+            fill_sines(cosine, ahead)
+            y, place = transforms[i, iy].view(np.float32), out[i, iy].reshape(3 * h)
+            for kx in range(inside):
+                k = np.uint64(kx)
+                re, im = y[np.uint64(2) * k], y[np.uint64(2) * k + np.uint64(1)]
+                t, c, s = transfer[k], cosine[k], sine[k]
+                w = weight[k] * (scale if multiplied else t)
+                at = np.uint64(3) * k
+                place[at] = w * (re * c - im * s)
+                place[at + np.uint64(1)] = w * (re * s + im * c)
+                place[at + np.uint64(2)] = weight[k] * t * t
 
 
 @njit(inline="always")
@@ -108,7 +89,7 @@ def _interval(start: float, step: float, low: float, high: float, first: int, la
 
 @njit(parallel=True, cache=True, nogil=True, fastmath=FASTMATH)
 def insert_slices(
-    slices: Float[np.ndarray, "b d h 3"], rotations: Float[np.ndarray, "b 3 3"], volume: Float[np.ndarray, "m m h2 3"]
+    slices: Float[np.ndarray, "b d h 3"], views: Float[np.ndarray, "b 3 3"], volume: Float[np.ndarray, "m m h2 3"]
 ) -> None:
     """Add the slices to the half-complex volume (z and y in FFT order, x >= 0) with trilinear weights, in place.
 
@@ -118,26 +99,35 @@ def insert_slices(
     b, d = slices.shape[:2]
     m = volume.shape[0]
     os = m / d
-    # One grid step inside Nyquist, so that the upper neighbour of a point never wraps around.
-    kmax = d / 2.0 - 1.0 / os
-    kmax2 = kmax * kmax
-    ky_max = math.floor(kmax)
+    # One grid step inside the map's Nyquist, so that the upper neighbour of a point never wraps around; a point at that
+    # radius stays in, however it is rounded.
+    kmax2 = (d / 2.0 - 1.0 / os) ** 2 * (1.0 + 1e-9)
+    ky_max = (d - 1) // 2
     half = m // 2
     n_slabs = min(_SLABS, m)
     for slab in prange(n_slabs):
         z_first = -half + (slab * m) // n_slabs
         z_end = -half + ((slab + 1) * m) // n_slabs
         for i in range(b):
-            xx = os * rotations[i, 0, 0]
-            xy = os * rotations[i, 0, 1]
-            xz = os * rotations[i, 0, 2]
-            yx = os * rotations[i, 1, 0]
-            yy = os * rotations[i, 1, 1]
-            yz = os * rotations[i, 1, 2]
+            v = views[i]
+            xx, xy, xz = os * v[0, 0], os * v[0, 1], os * v[0, 2]
+            yx, yy, yz = os * v[1, 0], os * v[1, 1], os * v[1, 2]
+            # |G^T k|^2 is a quadratic form in kx and ky: along a row, kmax bounds kx on both sides.
+            q_xx = v[0, 0] ** 2 + v[0, 1] ** 2 + v[0, 2] ** 2
+            q_xy = v[0, 0] * v[1, 0] + v[0, 1] * v[1, 1] + v[0, 2] * v[1, 2]
+            q_yy = v[1, 0] ** 2 + v[1, 1] ** 2 + v[1, 2] ** 2
             for ky in range(-ky_max, ky_max + 1):
                 iy = ky if ky >= 0 else ky + d
-                first = 0 if ky >= 0 else 1
-                last = math.floor(math.sqrt(kmax2 - ky * ky))
+                root2 = q_xx * (kmax2 - q_yy * ky * ky) + (q_xy * ky) ** 2
+                if root2 < 0.0:
+                    continue
+                root = math.sqrt(root2)
+                first = max(0 if ky >= 0 else 1, math.ceil((-q_xy * ky - root) / q_xx))
+                last = math.floor((-q_xy * ky + root) / q_xx)
+                # The image itself ends before its own Nyquist.
+                last = min(last, math.ceil(math.sqrt(0.25 * d * d - ky * ky)) - 1)
+                if first > last:
+                    continue
                 for sign in (1.0, -1.0):
                     x_start, y_start, z_start = sign * ky * yx, sign * ky * yy, sign * ky * yz
                     x_step, y_step, z_step = sign * xx, sign * xy, sign * xz

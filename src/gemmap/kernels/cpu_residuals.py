@@ -3,81 +3,66 @@
 The readable definition is in :mod:`gemmap.kernels.reference_residuals`; this agrees with it to float32 rounding.
 
 Along a row of frequencies the phase of the CTF is a polynomial in kx; its constant term is brought into one turn in
-float64, so float32 does for the rest. The envelope is the product of a factor for kx and one for ky. Threads own rows,
-and the sums of rows are added up in order: the bits do not depend on the number of threads.
+float64, so float32 does for the rest. Threads own rows, and the sums of rows are added up in order: the bits do not
+depend on the number of threads.
 """
 
 import math
-from typing import TypeAlias
 
 import numpy as np
 from numba import njit, prange
 
 from gemmap._types import Complex, Float
 from gemmap.kernels.cpu_geometry import FASTMATH
+from gemmap.kernels.cpu_phase import N_POWERS, fill_row, fill_sines, fill_transfer, fill_weight, is_multiplied
+from gemmap.physics.image_model import ODD
 
-Phase: TypeAlias = tuple[np.float32, np.float32, np.float32, np.float32]
-
-_ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
-# sin(x) = x - x^3/3! + x^5/5! ..., to 1e-7 for |x| <= pi/2.
-_S3, _S5, _S7, _S9, _S11 = (np.float32((-1) ** (k // 2) / math.factorial(k)) for k in (3, 5, 7, 9, 11))
-_TURN = np.float32(2.0 * math.pi)
-# Coefficients of a CTF that is 1 everywhere: -sin(-pi/2).
-_NO_CTF = (0.0, 0.0, 0.0, 0.0, -0.5 * math.pi, 0.0, 1.0)
+_ZERO, _TWO = np.float32(0), np.float32(2)
 
 
 def weigh_residuals(
     projected: Complex[np.ndarray, "b d h"],
     observed: Complex[np.ndarray, "b d h"],
-    ctf: Float[np.ndarray, "b 7"] | None,
+    coefficients: Float[np.ndarray, "b columns"],
     scales: Float[np.ndarray, " b"],
     inverse_noise: Float[np.ndarray, "b s"],
-    pixel_size_a: float,
 ) -> tuple[Complex[np.ndarray, "b d h"], Float[np.ndarray, " b"], Float[np.ndarray, " b"]]:
     """Derivative T W R (written over ``projected``), losses and derivatives by c, complex64 and float32."""
-    b, d, h = projected.shape
-    step = 1.0 / (d * pixel_size_a)
-    c = np.broadcast_to(np.array(_NO_CTF), (b, 7)) if ctf is None else ctf.astype(np.float64)
-    turns = c[:, :5] * np.array([step**2, step**2, step**2, step**4, 1.0]) / (2.0 * math.pi)
-    envelopes = np.exp(-0.25 * step**2 * c[:, 5:6] * np.arange(h) ** 2).astype(np.float32)
-    amplitudes = -c[:, 6] * scales
+    b, d, _ = projected.shape
     sums = np.empty((b, d, 2))
-    _weigh_rows(projected, observed, turns, envelopes, amplitudes, inverse_noise, sums)
+    of_images = coefficients.astype(np.float64)
+    has_odd = np.asarray(of_images[:, ODD].any(axis=1))
+    _weigh_rows(projected, observed, of_images, has_odd, scales.astype(np.float64), inverse_noise, sums)
     losses, by_scale = 0.5 * sums[:, :, 0].sum(1), sums[:, :, 1].sum(1) / scales
     return projected, losses.astype(np.float32), by_scale.astype(np.float32)
 
 
-@njit(inline="always", fastmath=FASTMATH)
-def _sin_of_turns(turns: np.float32) -> np.float32:
-    """sin(2 pi turns) in float32, as a polynomial: libm's sine is not vectorised."""
-    t = turns - np.floor(turns + _HALF)
-    a = abs(t)
-    x = _TURN * min(a, _HALF - a)
-    x2 = x * x
-    s: np.float32 = x * (_ONE + x2 * (_S3 + x2 * (_S5 + x2 * (_S7 + x2 * (_S9 + x2 * _S11)))))
-    return s if t >= _ZERO else -s
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
+def _within_a_turn(phase: Float[np.ndarray, "7"], in_single: Float[np.ndarray, "7"]) -> None:
+    """The polynomial in float32, its constant brought into one turn before."""
+    phase[0] -= math.floor(phase[0])
+    in_single[:] = phase
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
-def _fill_transfer(
-    transfer: Float[np.ndarray, " h"], envelope: Float[np.ndarray, " h"], amplitude: np.float32, phase: Phase
+def _straighten(
+    y: Float[np.ndarray, " 2h"],
+    phase: Float[np.ndarray, "7"],
+    in_single: Float[np.ndarray, "7"],
+    rows: Float[np.ndarray, "2 n"],
+    out: Float[np.ndarray, " 2n"],
 ) -> None:
-    """Scale times CTF along a row: amplitude x envelope x sine of a polynomial in kx, in turns."""
-    constant, slope, square, fourth = phase
-    for kx in range(len(transfer)):
-        x = np.float32(np.int32(kx))
-        x2 = x * x
-        sine = _sin_of_turns(constant + slope * x + x2 * (square + fourth * x2))
-        transfer[kx] = amplitude * envelope[kx] * sine
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
-def _fill_weight(weight: Float[np.ndarray, " h"], inverse_noise: Float[np.ndarray, " s"], ky: int) -> None:
-    """1/sigma^2 along a row, by the shell round(|k|)."""
-    ky2 = np.int32(ky * ky)
-    for kx in range(len(weight)):
-        x = np.int32(kx)
-        weight[kx] = inverse_noise[np.uint64(np.int32(np.sqrt(np.float32(x * x + ky2)) + _HALF))]
+    """Take the odd aberrations off a row: y exp(-2 pi i p(kx))."""
+    sine, cosine = rows[0], rows[1]
+    _within_a_turn(phase, in_single)
+    fill_sines(sine, in_single)
+    phase[0] += 0.25
+    _within_a_turn(phase, in_single)
+    fill_sines(cosine, in_single)
+    for kx in range(len(sine)):
+        k, re, im = np.uint64(kx), np.uint64(2 * kx), np.uint64(2 * kx + 1)
+        out[re] = y[re] * cosine[k] + y[im] * sine[k]
+        out[im] = y[im] * cosine[k] - y[re] * sine[k]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
@@ -105,13 +90,37 @@ def _weigh(
     return np.float64(loss), np.float64(by_scale)
 
 
+@njit(cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
+def _weigh_multiplied(
+    p: Float[np.ndarray, " 2h"],
+    y: Float[np.ndarray, " 2h"],
+    transfer: Float[np.ndarray, " h"],
+    weight: Float[np.ndarray, " h"],
+    scale: np.float32,
+    first: int,
+    end: int,
+) -> tuple[float, float]:
+    """The same for images that hold the CTF twice: T W R is W (T^2 P - c Y), and 2 P W c Y is taken from the loss."""
+    loss, by_scale = _ZERO, _ZERO
+    for kx in range(first, end):
+        k, re, im = np.uint64(kx), np.uint64(2 * kx), np.uint64(2 * kx + 1)
+        t2, w = transfer[k] * transfer[k], weight[k]
+        p_re, p_im, y_re, y_im = p[re], p[im], scale * y[re], scale * y[im]
+        g_re, g_im = w * (t2 * p_re - y_re), w * (t2 * p_im - y_im)
+        by_scale += p_re * g_re + p_im * g_im
+        loss += w * (t2 * (p_re * p_re + p_im * p_im) - _TWO * (p_re * y_re + p_im * y_im))
+        p[re] = g_re
+        p[im] = g_im
+    return np.float64(loss), np.float64(by_scale)
+
+
 @njit(parallel=True, cache=True, nogil=True, error_model="numpy", fastmath=FASTMATH)
 def _weigh_rows(
     projected: np.ndarray,
     observed: np.ndarray,
-    turns: np.ndarray,
-    envelopes: np.ndarray,
-    amplitudes: np.ndarray,
+    coefficients: np.ndarray,
+    has_odd: np.ndarray,
+    scales: np.ndarray,
     inverse_noise: np.ndarray,
     sums: np.ndarray,
 ) -> None:
@@ -123,20 +132,26 @@ def _weigh_rows(
         inside = 0
         while inside < h and 4 * (inside * inside + ky * ky) < d * d:
             inside += 1
-        constant = turns[i, 2] * ky**2 + turns[i, 3] * ky**4 + turns[i, 4]
-        phase = (
-            np.float32(constant - math.floor(constant)),
-            np.float32(turns[i, 1] * ky),
-            np.float32(turns[i, 0] + 2.0 * turns[i, 3] * ky**2),
-            np.float32(turns[i, 3]),
-        )
+        of_image, scale = coefficients[i], np.float32(scales[i])
+        even, odd, in_single = np.empty(N_POWERS), np.empty(N_POWERS), np.empty(N_POWERS, np.float32)
         rows = np.empty((2, inside), np.float32)
-        _fill_transfer(rows[0], envelopes[i], np.float32(amplitudes[i] * envelopes[i, abs(ky)]), phase)
-        _fill_weight(rows[1], inverse_noise[i], ky)
+        fill_row(of_image, ky, even, odd)
+        _within_a_turn(even, in_single)
+        fill_transfer(rows[0], of_image, in_single, ky, scales[i])
+        fill_weight(rows[1], inverse_noise[i], ky)
         p, y = projected[i, iy].view(np.float32), observed[i, iy].view(np.float32)
+        if has_odd[i]:
+            straight = np.empty(2 * inside, np.float32)
+            _straighten(y, odd, in_single, np.empty((2, inside), np.float32), straight)
+            y = straight
         # All points with kx > 0 stand for their mates as well.
-        single = _weigh(p, y, rows[0], rows[1], 0, min(inside, 1))
-        double = _weigh(p, y, rows[0], rows[1], 1, inside)
+        one = min(inside, 1)
+        if is_multiplied(of_image):
+            single = _weigh_multiplied(p, y, rows[0], rows[1], scale, 0, one)
+            double = _weigh_multiplied(p, y, rows[0], rows[1], scale, 1, inside)
+        else:
+            single = _weigh(p, y, rows[0], rows[1], 0, one)
+            double = _weigh(p, y, rows[0], rows[1], 1, inside)
         sums[i, iy, 0], sums[i, iy, 1] = single[0] + 2.0 * double[0], single[1] + 2.0 * double[1]
         for place in range(2 * inside, 2 * h):
             p[place] = _ZERO

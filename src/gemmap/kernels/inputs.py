@@ -14,6 +14,8 @@ DEFAULT_CUT = 3.5
 
 # Below this squared length a quaternion has no direction worth trusting.
 _MIN_LENGTH2 = 1e-20
+# Below this sine of the angle between its two axes an image is a line.
+_MIN_SINE = 1e-6
 
 
 def arrays(*tensors: Tensor) -> list[Any]:
@@ -27,6 +29,26 @@ def require_like(op: str, name: str, tensor: Tensor, centres: Tensor) -> None:
         raise ValueError(
             f"{op}: {name} is {tensor.dtype} on {tensor.device}; expected {centres.dtype} on {centres.device} as the "
             "centres"
+        )
+
+
+def require_views(op: str, views: np.ndarray) -> None:
+    """Check that every view shows a plane of the map: finite, and its first two rows not parallel.
+
+    Raises
+    ------
+    NumericsError
+        Naming the first that does not.
+    """
+    x, y = np.asarray(views, np.float64)[:, 0], np.asarray(views, np.float64)[:, 1]
+    with np.errstate(invalid="ignore", over="ignore"):
+        area = np.linalg.norm(np.cross(x, y), axis=1)
+        bad = ~(area > _MIN_SINE * np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)) | ~np.isfinite(area)
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise NumericsError(
+            f"{op}: {int(bad.sum())} of {len(bad)} views are singular or not finite; the first is number {first}: "
+            f"{np.asarray(views[first]).tolist()}; expected a rotation, or one with a magnification near 1."
         )
 
 

@@ -11,9 +11,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gemmap.errors import NumericsError
-from gemmap.geometry.rotations import require_rotations
 from gemmap.kernels import registry
-from gemmap.kernels.inputs import DEFAULT_CUT, arrays, check_gaussians, require_like
+from gemmap.kernels.inputs import DEFAULT_CUT, arrays, check_gaussians, require_like, require_views
 
 
 class ProjectionGradients(NamedTuple):
@@ -60,7 +59,8 @@ def project(
     masses
         Integrals; may be negative.
     rotations
-        A with p_img = A p_vol, xyz column vectors.
+        A with p_img = A p_vol, xyz column vectors; or any view whose first two rows see a point so, a rotation with a
+        magnification. The third row is not read.
     shifts
         s = (x, y) in pixels: the content of the *observed* image moves by +s to be centred, so the content of the
         projection moves by -s to match it; its transform is multiplied by exp(+2 pi i k.s / size).
@@ -76,9 +76,7 @@ def project(
     ValueError
         If a shape, dtype or device does not fit, or size or cut is not positive.
     NumericsError
-        If a value is not finite, a scale is not positive, or a quaternion is zero.
-    InputError
-        If a matrix is not a rotation.
+        If a value is not finite, a scale is not positive, a quaternion is zero, or a view is singular.
     BackendError
         If the backend asked for cannot run here.
     """
@@ -173,8 +171,7 @@ def _check(
         if tuple(tensor.shape) != shape:
             raise ValueError(f"{op}: {name} has shape {tuple(tensor.shape)}; expected {shape} for {b} rotations")
         require_like(op, name, tensor, centres)
-    # A matrix that is none would still give an image, of a squeezed density.
-    require_rotations(rotations.detach().cpu().numpy(), op)
+    require_views(op, rotations.detach().cpu().numpy())
     fine = torch.isfinite(shifts.detach()).all(1)
     if not fine.all():
         first = int((~fine).int().argmax())

@@ -11,33 +11,29 @@ from jaxtyping import Complex, Float, Int
 from torch import Tensor
 
 from gemmap.geometry.grids import half_plane_frequencies, shell_index
-from gemmap.physics.ctf import ctf_from_coefficients
+from gemmap.physics.image_model import MODE, Mode, odd_turns, transfer
 
 
 @torch.no_grad()
 def prepare_slices(
     transforms: Complex[Tensor, "b d h"],
-    phase_coefficients: Float[Tensor, "b 7"],
-    has_ctf: bool,
-    shifts_px: Float[Tensor, "b 2"],
+    coefficients: Float[Tensor, "b 33"],
+    shifts: Float[Tensor, "b 2"],
     scales: Float[Tensor, " b"],
     group: Int[Tensor, " b"],
     inverse_noise: Float[Tensor, "g s"],
-    pixel_size_a: float,
     out: Float[Tensor, "b d h 3"],
 ) -> None:
-    """Fill ``out`` with (Re, Im, weight) of c CTF y exp(-2 pi i k.s/D) / sigma^2 and c^2 CTF^2 / sigma^2.
+    """Fill ``out`` with (Re, Im, weight) of c T y exp(-i odd) exp(-2 pi i k.s) / sigma^2 and c^2 T^2 / sigma^2.
+
+    Images that were multiplied by their CTF are T y already: they are not multiplied again.
 
     Parameters
     ----------
     transforms
         Plain rfft2 of the images y (origin at pixel 0); the result has its origin at D//2.
-    phase_coefficients
-        CTF as :meth:`gemmap.physics.ctf.CtfParameters.phase_coefficients` gives it; not read unless ``has_ctf``.
-    shifts_px
-        s = (x, y) in pixels: the content of the observed image moves by +s.
-    scales
-        c, multiplies the projections.
+    coefficients, shifts, scales
+        T and odd; s; c: :class:`gemmap.physics.image_model.ImageModel`.
     group, inverse_noise
         1/sigma^2 of image i in the shell of radius round(k) is ``inverse_noise[group[i], shell]``.
     out
@@ -47,37 +43,44 @@ def prepare_slices(
     ky, kx = (torch.from_numpy(k).to(device) for k in half_plane_frequencies(d))
     shell = torch.from_numpy(shell_index(d, 2)).to(device)
     inside = 4 * (kx**2 + ky**2) < d * d
-    factor = scales[:, None, None]
-    if has_ctf:
-        factor = factor * ctf_from_coefficients(phase_coefficients, d, pixel_size_a)
+    scale = scales[:, None, None]
+    modelled = scale * transfer(coefficients, d)
+    factor = torch.where(coefficients[:, MODE, None, None] == Mode.MULTIPLIED, scale, modelled)
     # Moving the content by +s and the origin to D//2: exp(-2 pi i k.s/D) exp(+2 pi i k.(D//2)/D).
-    move = (d // 2 - shifts_px[:, :, None, None]) / d
-    centred = transforms * torch.exp(2j * torch.pi * (move[:, 0] * kx + move[:, 1] * ky))
-    weight = factor * inverse_noise[:, shell.clamp(max=d // 2)][group]
-    values = torch.stack([weight * centred.real, weight * centred.imag, weight * factor], -1)
+    move = (d // 2) / d - shifts[:, :, None, None]
+    turns = move[:, 0] * kx + move[:, 1] * ky - odd_turns(coefficients, d)
+    centred = transforms * torch.exp(2j * torch.pi * turns)
+    precision = inverse_noise[:, shell.clamp(max=d // 2)][group]
+    values = torch.stack(
+        [precision * factor * centred.real, precision * factor * centred.imag, precision * modelled**2], -1
+    )
     out[:, inside] = values[:, inside].to(out.dtype)
 
 
 @torch.no_grad()
 def insert_slices(
-    slices: Float[Tensor, "b d h 3"], rotations: Float[Tensor, "b 3 3"], volume: Float[Tensor, "m m h2 3"]
+    slices: Float[Tensor, "b d h 3"], views: Float[Tensor, "b 3 3"], volume: Float[Tensor, "m m h2 3"]
 ) -> None:
     """Add the slices to the half-complex volume (z and y in FFT order, x >= 0) with trilinear weights, in place.
 
-    The point k of image i goes to (M/D) A_i^T (kx, ky, 0), up to a radius of D/2 - D/M: one grid step inside Nyquist.
-    Half of the image plane is inserted: kx > 0, kx = 0 with ky > 0, and k = 0 with half its weight; a point with x < 0
-    is inserted at minus its position, conjugated. The caller completes the plane x = 0 (:func:`complete_plane`).
+    The point k of image i, |k| < D/2, goes to (M/D) G_i^T (kx, ky, 0), if |G_i^T k| is at most D/2 - D/M: one grid step
+    inside Nyquist. Half of the image plane is inserted: kx > 0, kx = 0 with ky > 0, and k = 0 with half its weight; a
+    point with x < 0 is inserted at minus its position, conjugated. The caller completes the plane x = 0
+    (:func:`complete_plane`).
     """
     d, m, device = slices.shape[1], volume.shape[0], volume.device
     ky, kx = (torch.from_numpy(k).to(device) for k in half_plane_frequencies(d))
-    chosen = (kx**2 + ky**2 <= (d / 2 - d / m) ** 2) & ((kx > 0) | (ky >= 0))
+    chosen = (4 * (kx**2 + ky**2) < d * d) & ((kx > 0) | (ky >= 0))
     rows, columns = chosen.nonzero(as_tuple=True)
-    k = torch.stack([kx[columns], ky[rows, 0]], -1).to(rotations.dtype)
-    at_origin = (k == 0).all(1, keepdim=True)
+    k = torch.stack([kx[columns], ky[rows, 0]], -1).to(views.dtype)
     conjugate = torch.tensor([1, -1, 1], dtype=slices.dtype, device=device)
     grid = volume.view(-1, 3)
-    for values, rotation in zip(slices[:, rows, columns], rotations, strict=True):
-        position = m / d * (k @ rotation[:2])
+    for values, view in zip(slices[:, rows, columns], views, strict=True):
+        position = k @ view[:2]
+        # A point at that radius stays in, however it is rounded.
+        near = position.square().sum(1) <= (d / 2 - d / m) ** 2 * (1 + 1e-9)
+        at_origin = (k[near] == 0).all(1, keepdim=True)
+        position, values = m / d * position[near], values[near]
         mirrored = position[:, :1] < 0
         position = torch.where(mirrored, -position, position)
         values = torch.where(mirrored, values * conjugate, values) * torch.where(at_origin, 0.5, 1.0).to(values.dtype)

@@ -1,8 +1,9 @@
 """The readable definition of what is done to the transforms of images, in plain torch: any dtype, any device.
 
-Per image, with T = c CTF, R = T P - Y and W = 1/sigma^2 below the radius D/2 and 0 beyond: the loss 1/2 <R, W R>, its
-derivative T W R with respect to P, and <T P, W R> / c with respect to c; <a, b> the real inner product over the full
-plane.
+Per image, with T the transfer times c, Y the transform without its odd aberrations, R = T P - Y and W = 1/sigma^2 below
+the radius D/2 and 0 beyond: the loss 1/2 <R, W R>, its derivative T W R with respect to P, and <T P, W R> / c with
+respect to c; <a, b> the real inner product over the full plane. Of images that were multiplied by their CTF only T Y is
+known: see :func:`gemmap.kernels.residuals.weigh_residuals`.
 """
 
 import numpy as np
@@ -11,32 +12,36 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from gemmap.geometry.grids import half_plane_frequencies, shell_index
-from gemmap.physics.ctf import ctf_from_coefficients
+from gemmap.physics.image_model import MODE, Mode, odd_turns, transfer
 
 
 @torch.no_grad()
 def weigh_residuals(
     projected: Complex[Tensor, "b d h"],
     observed: Complex[Tensor, "b d h"],
-    ctf: Float[Tensor, "b 7"] | None,
+    coefficients: Float[Tensor, "b 33"],
     scales: Float[Tensor, " b"],
     inverse_noise: Float[Tensor, "b s"],
-    pixel_size_a: float,
 ) -> tuple[Complex[Tensor, "b d h"], Float[Tensor, " b"], Float[Tensor, " b"]]:
     """Derivative T W R, losses and derivatives by c; see :func:`gemmap.kernels.residuals.weigh_residuals`."""
     size = projected.shape[1]
-    transfer = scales[:, None, None]
-    if ctf is not None:
-        transfer = transfer * ctf_from_coefficients(ctf, size, pixel_size_a)
-    modelled = transfer * projected
+    coefficients = coefficients.to(scales.dtype)
+    scale = scales[:, None, None]
+    through = scale * transfer(coefficients, size)
+    modelled = through * projected
+    observed = observed * torch.exp(-2j * torch.pi * odd_turns(coefficients, size))
+    weights, mates = _weights(inverse_noise, size), _mates(size, scales)
     residual = modelled - observed
-    weighted = _weights(inverse_noise, size) * residual
-    mates = _mates(size, scales)
-    return (
-        transfer * weighted,
-        0.5 * _inner(residual, weighted, mates),
-        _inner(modelled, weighted, mates) / scales,
+    # T R of images that hold T Y already.
+    multiplied = through * modelled - scale * observed
+    is_multiplied = coefficients[:, MODE] == Mode.MULTIPLIED
+    losses = torch.where(
+        is_multiplied,
+        0.5 * _inner(projected, weights * (multiplied - scale * observed), mates),
+        0.5 * _inner(residual, weights * residual, mates),
     )
+    gradient = weights * torch.where(is_multiplied[:, None, None], multiplied, through * residual)
+    return gradient, losses, _inner(projected, gradient, mates) / scales
 
 
 def _inner(a: Tensor, b: Tensor, mates: Tensor) -> Float[Tensor, " b"]:

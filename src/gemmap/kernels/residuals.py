@@ -12,23 +12,26 @@ from gemmap.kernels.inputs import arrays
 def weigh_residuals(
     projected: Complex[Tensor, "b d h"],
     observed: Complex[Tensor, "b d h"],
-    ctf: Float[Tensor, "b 7"] | None,
+    coefficients: Float[Tensor, "b 33"],
     scales: Float[Tensor, " b"],
     inverse_noise: Float[Tensor, "b s"],
-    pixel_size_a: float,
     backend: str = "auto",
 ) -> tuple[Complex[Tensor, "b d h"], Float[Tensor, " b"], Float[Tensor, " b"]]:
     """Loss of every image, its derivative with respect to the projection, and with respect to the scale.
 
-    With T = c CTF, R = T P - Y and W = 1/sigma^2 below the radius D/2, 0 beyond: T W R, 1/2 <R, W R> and
-    <T P, W R> / c, the products over the full plane.
+    With T the transfer times c, Y without its odd aberrations, R = T P - Y and W = 1/sigma^2 below the radius D/2, 0
+    beyond: T W R, 1/2 <R, W R> and <T P, W R> / c, the products over the full plane.
+
+    Images that were multiplied by their CTF are T Y' = c Y instead: the derivatives need no more than that, and the
+    loss is 1/2 <T P, W T P> - <P, W c Y>, without the constant 1/2 <Y', W Y'>, which is lost where the CTF is 0.
 
     Parameters
     ----------
     projected, observed
         P and Y on the half-plane, ky in FFT order; both with the same origin, whichever it is. P may be overwritten.
-    ctf
-        Coefficients of :meth:`gemmap.physics.ctf.CtfParameters.phase_coefficients`, or None for images without.
+    coefficients
+        Of transfer and aberrations, :class:`gemmap.physics.image_model.ImageModel`; in float64 for the numba kernel
+        they lose nothing.
     scales
         c, not 0.
     inverse_noise
@@ -44,8 +47,6 @@ def weigh_residuals(
     name = registry.choose("weigh_residuals", scales.device, scales.dtype, backend)
     function = registry.load("weigh_residuals", name)
     if name != "numba":
-        return function(projected, observed, ctf, scales, inverse_noise, pixel_size_a)  # type: ignore[no-any-return]
-    coefficients = None if ctf is None else ctf.numpy()
-    p, y, c, noise = arrays(projected, observed, scales, inverse_noise)
-    gradient, losses, by_scale = function(p, y, coefficients, c, noise, pixel_size_a)
+        return function(projected, observed, coefficients, scales, inverse_noise)  # type: ignore[no-any-return]
+    gradient, losses, by_scale = function(*arrays(projected, observed, coefficients, scales, inverse_noise))
     return torch.from_numpy(gradient), torch.from_numpy(losses), torch.from_numpy(by_scale)

@@ -10,40 +10,34 @@ import numpy as np
 import scipy.fft
 import torch
 
-from gemmap._types import Float, Int, PerParticle, Rotations, Shifts
+from gemmap._types import Float, Int, Rotations
 from gemmap.errors import NumericsError
-from gemmap.geometry.rotations import require_rotations
 from gemmap.kernels import registry
-from gemmap.physics.ctf import CtfParameters
-
-_CTF_COLUMNS = 7
+from gemmap.kernels.inputs import require_views
+from gemmap.physics.image_model import N_COLUMNS, ImageModel
 
 
 def prepare(
     images: Float[np.ndarray, "b d d"],
-    ctf: CtfParameters | None,
-    shifts_a: Shifts,
-    scales: PerParticle,
+    model: ImageModel,
     group: Int[np.ndarray, " b"],
     inverse_noise: Float[np.ndarray, "g s"],
-    pixel_size_a: float,
     backend: str = "auto",
 ) -> Float[np.ndarray, "b d h 3"]:
-    """Return (Re, Im, weight) of c CTF y exp(-2 pi i k.s/D) / sigma^2 and c^2 CTF^2 / sigma^2 on the half-plane.
+    """Return (Re, Im, weight) of c T y exp(-i odd) exp(-2 pi i k.s) / sigma^2 and c^2 T^2 / sigma^2 on the half-plane.
+
+    Images that were multiplied by their CTF are T y already: they are not multiplied again.
 
     Parameters
     ----------
     images
         y, real; taken as float32.
-    ctf
-        CTF parameters of every image, or None for images without CTF.
-    shifts_a
-        s = (x, y) in Å: the content of the observed image moves by +s to be centred.
-    scales
-        c, multiplies the projections.
+    model
+        CTF, odd aberrations, shift and scale of every image.
     group, inverse_noise
         1/sigma^2 of image i in the shell of radius round(k) is ``inverse_noise[group[i], shell]``, >= 0, for shells
-        0 .. D//2 at least; sigma^2 is the noise power of the plain rfft2 (:mod:`gemmap.physics.noise`).
+        0 .. D//2 at least; sigma^2 is the noise power of the plain rfft2 (:mod:`gemmap.physics.noise`), for images that
+        were multiplied by their CTF that before it.
 
     Returns
     -------
@@ -55,25 +49,23 @@ def prepare(
     ValueError
         If a shape does not fit, or a group has no noise spectrum.
     NumericsError
-        If ``inverse_noise`` has a value that is negative or not finite, or a shift or scale is not finite.
+        If ``inverse_noise`` has a value that is negative or not finite, or the model one that is not finite.
     BackendError
         If the backend asked for cannot run here.
     """
     images = np.asarray(images, np.float32)
-    _check_prepare(images, ctf, shifts_a, scales, group, inverse_noise, pixel_size_a)
+    _check_prepare(images, model, group, inverse_noise)
     b, d, _ = images.shape
     out = np.zeros((b, d, d // 2 + 1, 3), np.float32)
     _run(
         "prepare_slices",
         backend,
         scipy.fft.rfft2(images, workers=torch.get_num_threads()),
-        np.zeros((b, _CTF_COLUMNS)) if ctf is None else ctf.phase_coefficients(),
-        ctf is not None,
-        _as_input(shifts_a, np.float64) / pixel_size_a,
-        _as_input(scales, np.float64),
+        _as_input(model.coefficients, np.float64),
+        _as_input(model.shifts, np.float64),
+        _as_input(model.scales, np.float64),
         _as_input(group, np.int64),
         _as_input(inverse_noise, np.float64),
-        float(pixel_size_a),
         out,
     )
     return out
@@ -81,19 +73,21 @@ def prepare(
 
 def insert(
     slices: Float[np.ndarray, "b d h 3"],
-    rotations: Rotations,
+    views: Rotations,
     volume: Float[np.ndarray, "m m h2 3"],
     backend: str = "auto",
 ) -> None:
     """Add slices to the interleaved half-complex volume, in place, with trilinear weights.
 
-    The point k of image i goes to (M/D) A_i^T (kx, ky, 0). Half of each image plane is inserted: call
-    :func:`complete_plane` once all slices are in.
+    The point k of image i goes to (M/D) G_i^T (kx, ky, 0), if that is within the map's Nyquist. Half of each image
+    plane is inserted: call :func:`complete_plane` once all slices are in.
 
     Parameters
     ----------
     slices
         From :func:`prepare`.
+    views
+        G, rotations or with a magnification; the last row is not read.
     volume
         float32 or float64, M >= D, z and y in FFT order, x >= 0; components (Re, Im, weight).
 
@@ -101,23 +95,22 @@ def insert(
     ------
     ValueError
         If a shape does not fit, or the volume cannot be written in place.
-    InputError
-        If a matrix is not a rotation.
+    NumericsError
+        If a view is singular or not finite.
     BackendError
         If the backend asked for cannot run here: numba needs float32.
     """
     _check_volume(volume)
     b, d = slices.shape[:2]
-    if slices.shape != (b, d, d // 2 + 1, 3) or rotations.shape != (b, 3, 3):
+    if slices.shape != (b, d, d // 2 + 1, 3) or views.shape != (b, 3, 3):
         raise ValueError(
-            f"insert: slices and rotations have shapes {slices.shape} and {rotations.shape}; expected "
+            f"insert: slices and views have shapes {slices.shape} and {views.shape}; expected "
             f"{(b, d, d // 2 + 1, 3)} and {(b, 3, 3)}"
         )
     if volume.shape[0] < d:
         raise ValueError(f"insert: the volume has side {volume.shape[0]}; expected at least the slices' {d}")
-    # A matrix that stretches would make the kernels write outside the volume.
-    poses = _as_input(require_rotations(rotations, "insert"), np.float64)
-    _run("insert_slices", backend, _as_input(slices, volume.dtype), poses, volume)
+    require_views("insert", views)
+    _run("insert_slices", backend, _as_input(slices, volume.dtype), _as_input(views, np.float64), volume)
 
 
 def complete_plane(volume: Float[np.ndarray, "m m h2 3"], backend: str = "auto") -> None:
@@ -141,22 +134,14 @@ def _as_input(values: np.ndarray, dtype: Any) -> np.ndarray:
     return np.require(values, dtype, ("C", "W"))
 
 
-def _check_prepare(
-    images: np.ndarray,
-    ctf: CtfParameters | None,
-    shifts_a: np.ndarray,
-    scales: np.ndarray,
-    group: np.ndarray,
-    inverse_noise: np.ndarray,
-    pixel_size_a: float,
-) -> None:
+def _check_prepare(images: np.ndarray, model: ImageModel, group: np.ndarray, inverse_noise: np.ndarray) -> None:
     if images.ndim != 3 or images.shape[1] != images.shape[2]:
         raise ValueError(f"prepare: images have shape {images.shape}; expected (b, d, d)")
     b, d, _ = images.shape
     for name, shape, expected in (
-        ("ctf", (b if ctf is None else len(ctf),), (b,)),
-        ("shifts_a", np.shape(shifts_a), (b, 2)),
-        ("scales", np.shape(scales), (b,)),
+        ("coefficients", np.shape(model.coefficients), (b, N_COLUMNS)),
+        ("shifts", np.shape(model.shifts), (b, 2)),
+        ("scales", np.shape(model.scales), (b,)),
         ("group", np.shape(group), (b,)),
     ):
         if shape != expected:
@@ -171,10 +156,8 @@ def _check_prepare(
             f"prepare: groups {group.min()} to {group.max()} are named; expected 0 to {len(inverse_noise) - 1}, "
             "one per row of inverse_noise"
         )
-    if not pixel_size_a > 0:
-        raise ValueError(f"prepare: pixel_size_a is {pixel_size_a}; expected a positive length in Å")
-    if not (np.isfinite(shifts_a).all() and np.isfinite(scales).all()):
-        raise NumericsError("prepare: a shift or a scale is not finite; expected numbers for every image.")
+    if not all(np.isfinite(part).all() for part in (model.coefficients, model.shifts, model.scales)):
+        raise NumericsError("prepare: a CTF, shift or scale is not finite; expected numbers for every image.")
     if not (np.isfinite(inverse_noise).all() and (inverse_noise >= 0).all()):
         raise NumericsError(
             "prepare: inverse_noise has a value that is negative or not finite; expected 1/sigma^2 >= 0."

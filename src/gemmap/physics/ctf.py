@@ -90,17 +90,24 @@ class CtfParameters:
 
 def ctf_half_plane(params: CtfParameters, box_px: int, pixel_size_a: float) -> Float[Tensor, "n d h"]:
     """CTF on the half-plane Fourier grid of ``box_px`` x ``box_px`` images, float64, axes (particle, ky, kx)."""
-    return ctf_from_coefficients(torch.from_numpy(params.phase_coefficients()), box_px, pixel_size_a)
-
-
-def ctf_from_coefficients(
-    coefficients: Float[Tensor, "n 7"], box_px: int, pixel_size_a: float
-) -> Float[Tensor, "n d h"]:
-    """:func:`ctf_half_plane` from :meth:`CtfParameters.phase_coefficients`, on their device and in their dtype."""
-    c = coefficients[:, :, None, None]
-    ky = torch.fft.fftfreq(box_px, pixel_size_a, dtype=c.dtype, device=c.device)[:, None]
     # rfftfreq, not fftfreq: at even sizes the Nyquist column is +1/2.
-    kx = torch.fft.rfftfreq(box_px, pixel_size_a, dtype=c.dtype, device=c.device)[None, :]
+    kx, ky = np.fft.rfftfreq(box_px, pixel_size_a), np.fft.fftfreq(box_px, pixel_size_a)[:, None]
+    return torch.from_numpy(ctf_at(params, kx, ky))
+
+
+def ctf_at(
+    params: CtfParameters, kx: np.ndarray, ky: np.ndarray, even_rad: np.ndarray | float = 0.0
+) -> Float[np.ndarray, "n ..."]:
+    """CTF of every particle at any frequencies.
+
+    Parameters
+    ----------
+    kx, ky
+        In 1/Å, of shapes that broadcast to two axes.
+    even_rad
+        Symmetric aberrations at these frequencies; added to gamma.
+    """
+    c = params.phase_coefficients()[:, :, None, None]
     k2 = kx**2 + ky**2
-    gamma = c[:, 0] * kx**2 + c[:, 1] * kx * ky + c[:, 2] * ky**2 + c[:, 3] * k2**2 + c[:, 4]
-    return -c[:, 6] * torch.exp(-0.25 * c[:, 5] * k2) * torch.sin(gamma)
+    gamma = c[:, 0] * kx**2 + c[:, 1] * kx * ky + c[:, 2] * ky**2 + c[:, 3] * k2**2 + c[:, 4] + even_rad
+    return np.asarray(-c[:, 6] * np.exp(-0.25 * c[:, 5] * k2) * np.sin(gamma))

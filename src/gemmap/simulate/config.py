@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, get_args, get_type_hints
 
 from gemmap.errors import InputError
+from gemmap.particles.table import OpticsGroup
 
 Noise = Literal["white", "coloured"]
 Orientation = Literal["uniform", "preferred"]
@@ -41,7 +42,7 @@ class SimulationConfig:
     Attributes
     ----------
     box_px, pixel_size_a
-        Side of the images in pixels and of a pixel in Å.
+        Side of map and images in pixels and of a pixel in Å.
     n_particles
         Number of particles.
     snr
@@ -78,6 +79,9 @@ class SimulationConfig:
         Added to the B-factor of every atom, in truth and images alike.
     seed
         Same seed, same particles.
+    optics
+        Optics groups that the particles belong to by turns: aberrations, magnification, pixel size of the images, and
+        what was done about their CTF; noise is added before that. Empty for one group without any of it.
     """
 
     box_px: int = 128
@@ -103,6 +107,7 @@ class SimulationConfig:
     bfactor_a2: float = 0.0
     blur_a2: float = 20.0
     seed: int = 0
+    optics: tuple[OpticsGroup, ...] = ()
 
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))

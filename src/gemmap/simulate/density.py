@@ -27,6 +27,8 @@ class Projector:
         One or more sets of points; the density is their sum.
     box_px, pixel_size_a
         Side of the images in pixels and the pixel's side in Å.
+    magnification
+        (m00, m01, m10, m11) of M: the image's transform at k is the projection's at M k.
 
     Raises
     ------
@@ -34,13 +36,22 @@ class Projector:
         If a point lies farther from the origin than half the box.
     """
 
-    def __init__(self, density: Sequence[GaussianPoints], box_px: int, pixel_size_a: float) -> None:
-        require_inside(density, box_px, pixel_size_a)
+    def __init__(
+        self,
+        density: Sequence[GaussianPoints],
+        box_px: int,
+        pixel_size_a: float,
+        magnification: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 1.0),
+    ) -> None:
+        self._m = np.reshape(magnification, (2, 2))
+        # A point at p is seen at M^T p.
+        require_inside(density, box_px, pixel_size_a / float(np.linalg.norm(self._m, 2)))
         self._sum = FourierSum(box_px)
         self._parts = [_single(points, pixel_size_a) for points in density]
         ky = np.fft.fftfreq(box_px, pixel_size_a)[:, None]
         kx = np.fft.rfftfreq(box_px, pixel_size_a)
-        k2 = kx**2 + ky**2
+        at_x, at_y = self._m[0, 0] * kx + self._m[0, 1] * ky, self._m[1, 0] * kx + self._m[1, 1] * ky
+        k2 = at_x**2 + at_y**2
         self._filters = [(p.form_factors(k2) * self._sum.correction_half).astype(np.float32) for p in density]
 
     def fourier(self, rotations: Rotations, workers: int = 1) -> Complex[np.ndarray, "n d h"]:
@@ -48,7 +59,7 @@ class Projector:
         out = np.empty((len(rotations), self._sum.box_px, self._sum.n_kx), np.complex64)
 
         def project(i: int) -> None:
-            plane = np.asarray(rotations[i, :2], np.float64)
+            plane = self._m.T @ np.asarray(rotations[i, :2], np.float64)
             out[i] = sum(
                 np.einsum("rij,rij->ij", self._sum.half_plane(self._sum.spread(positions, plane, weights)), filters)
                 for (positions, weights), filters in zip(self._parts, self._filters, strict=True)

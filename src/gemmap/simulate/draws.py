@@ -32,6 +32,7 @@ class Stream(IntEnum):
 def draw_particles(config: SimulationConfig) -> ParticleTable:
     """Table of the particles with their true poses."""
     n = config.n_particles
+    optics = config.optics or (OpticsGroup("opticsGroup1", config.pixel_size_a),)
 
     def constant(value: float) -> np.ndarray:
         return np.full(n, value, np.float64)
@@ -57,13 +58,14 @@ def draw_particles(config: SimulationConfig) -> ParticleTable:
         ),
         # The mean of a log-normal variable is exp(mean + variance / 2).
         scale=np.exp(log_scale - 0.5 * config.scale_spread**2),
-        optics_group=np.zeros(n, np.int64),
-        optics=(OpticsGroup("opticsGroup1", config.pixel_size_a, config.box_px),),
+        optics_group=np.arange(n) % len(optics),
+        optics=tuple(replace(group, box_px=config.box_px) for group in optics),
         half=1 + _stream(config, Stream.HALF).permutation(n) % 2,
         stack_of=np.zeros(n, np.int64),
         index_in_stack=np.arange(n),
         stacks=("particles.mrcs",),
         image_sign=constant(1.0),
+        map_pixel_size_a=config.pixel_size_a if config.optics else None,
     )
 
 

@@ -1,7 +1,8 @@
 """A structure in, particle images with a known truth out.
 
 Image of particle i, in Fourier space: scale_i CTF_i(k) P_i(k) exp(+2 pi i k.s_i / N) + noise, P_i the projection along
-its true pose (docs/conventions.md). The noise has mean 0 and variance 1, as the background of normalised particles;
+its true pose (docs/conventions.md); with aberrations, magnification or another pixel size where its optics group has
+them (:mod:`gemmap.simulate.recorder`). The noise has mean 0 and variance 1, as the background of normalised particles;
 the density's unit is chosen so that the signal-to-noise ratio is the one asked for, and the truth map is in that same
 unit.
 """
@@ -18,12 +19,11 @@ from gemmap._types import Float, Int, Volume
 from gemmap.errors import InputError
 from gemmap.geometry.grids import radius_px
 from gemmap.particles.table import ParticleTable
-from gemmap.physics.ctf import CtfParameters, ctf_half_plane
-from gemmap.physics.fourier import shift_phase
 from gemmap.simulate.config import SimulationConfig
-from gemmap.simulate.density import Projector, truth_volume
+from gemmap.simulate.density import truth_volume
 from gemmap.simulate.draws import Stream, draw_particles, with_pose_errors
-from gemmap.simulate.noise import draw_noise, noise_power
+from gemmap.simulate.noise import draw_noise
+from gemmap.simulate.recorder import Recorder
 from gemmap.simulate.scattering import GaussianPoints, atom_points
 from gemmap.simulate.solvent import molecule_mask, surroundings
 from gemmap.simulate.structure import Atoms
@@ -43,8 +43,8 @@ class SimulatedStack:
 
     Parameters
     ----------
-    projector
-        Projections of the density.
+    recorders
+        What makes the images of each optics group.
     table
         Particles with their true poses.
     config
@@ -56,14 +56,13 @@ class SimulatedStack:
     """
 
     def __init__(
-        self, projector: Projector, table: ParticleTable, config: SimulationConfig, gain: float, workers: int
+        self, recorders: Sequence[Recorder], table: ParticleTable, config: SimulationConfig, gain: float, workers: int
     ) -> None:
-        self._projector = projector
+        self._recorders = recorders
         self._table = table
         self._config = config
         self._gain = gain
         self._workers = workers
-        self._power = noise_power(config.noise, config.box_px, config.pixel_size_a)
 
     @property
     def n(self) -> int:
@@ -78,28 +77,41 @@ class SimulatedStack:
     def read(self, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b d d"]:
         """Return the images of the given particles as float32, particles bright, noise of variance 1."""
         rows = np.asarray(rows, np.int64)
-        images = self.signal(rows)
+        images = self.recorded(rows)
 
-        def add_noise(start: int) -> None:
-            part = slice(start, start + _BATCH)
-            images[part] += draw_noise(rows[part], self._power, (self._config.seed, Stream.NOISE))
+        def add_noise(places: Int[np.ndarray, " p"], recorder: Recorder) -> None:
+            images[places] += draw_noise(rows[places], recorder.noise_power, (self._config.seed, Stream.NOISE))
 
         with ThreadPoolExecutor(self._workers) as pool:
-            list(pool.map(add_noise, range(0, len(rows), _BATCH)))
-        return images
+            list(pool.map(lambda batch: add_noise(*batch), self._batches(rows)))
+        return self._treated(rows, images)
 
     def signal(self, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b d d"]:
         """Return the noise-free images of the given particles as float32: CTF, shift and scale are in them."""
         rows = np.asarray(rows, np.int64)
+        return self._treated(rows, self.recorded(rows))
+
+    def recorded(self, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b d d"]:
+        """Return the noise-free images before anything was done about their CTF."""
         images = np.empty((len(rows), self.box_px, self.box_px), np.float32)
-        for start in range(0, len(rows), _BATCH):
-            batch = self._table.select(rows[start : start + _BATCH])
-            fourier = self._projector.fourier(batch.rotations, self._workers)
-            transfer = _ctf(batch, self.box_px, self._config.pixel_size_a) * (self._gain * batch.scale)[:, None, None]
-            fourier *= transfer * shift_phase(batch.shifts_a, self.box_px, self._config.pixel_size_a).conj()
+        for places, recorder in self._batches(rows):
+            fourier = recorder.record(self._table.select(rows[places]), self._gain, self._workers)
             real = scipy.fft.irfft2(fourier, s=(self.box_px, self.box_px), workers=self._workers)
-            images[start : start + _BATCH] = np.fft.fftshift(real, axes=(1, 2))
+            images[places] = np.fft.fftshift(real, axes=(1, 2))
         return images
+
+    def _treated(self, rows: Int[np.ndarray, " b"], images: Float[np.ndarray, "b d d"]) -> Float[np.ndarray, "b d d"]:
+        for places, recorder in self._batches(rows):
+            images[places] = recorder.treat(images[places], self._table.select(rows[places]), self._workers)
+        return images
+
+    def _batches(self, rows: Int[np.ndarray, " b"]) -> list[tuple[Int[np.ndarray, " p"], Recorder]]:
+        """Places in ``rows`` that are computed at once, and what computes them."""
+        found = []
+        for group, recorder in enumerate(self._recorders):
+            places = np.flatnonzero(self._table.optics_group[rows] == group)
+            found += [(places[start : start + _BATCH], recorder) for start in range(0, len(places), _BATCH)]
+        return found
 
     def chunks(self, size: int) -> Iterator[Float[np.ndarray, "b d d"]]:
         """Yield all images in order, ``size`` at a time."""
@@ -160,24 +172,20 @@ def simulate(atoms: Atoms, config: SimulationConfig, workers: int | None = None)
     density = [atom_points(atoms, config.pixel_size_a, config.blur_a2)] + ([] if around is None else [around])
     radius_a = _fitting_radius_a(density, config)
     true_table = draw_particles(config)
-    projector = Projector(density, config.box_px, config.pixel_size_a)
-    unscaled = SimulatedStack(projector, true_table, config, 1.0, workers)
+    recorders = [
+        Recorder(density, group, config.box_px, config.pixel_size_a, config.noise) for group in true_table.optics
+    ]
+    unscaled = SimulatedStack(recorders, true_table, config, 1.0, workers)
     gain = np.sqrt(config.snr / _signal_variance(unscaled, radius_a / config.pixel_size_a))
     return Simulation(
         truth=truth_volume(density, config.box_px, config.pixel_size_a, workers) * np.float32(gain),
         mask=molecule_mask(atoms, config.box_px, config.pixel_size_a),
         table=with_pose_errors(true_table, config),
         true_table=true_table,
-        stack=SimulatedStack(projector, true_table, config, float(gain), workers),
+        stack=SimulatedStack(recorders, true_table, config, float(gain), workers),
         particle_diameter_a=2.0 * radius_a,
         config=config,
     )
-
-
-def _ctf(table: ParticleTable, box_px: int, pixel_size_a: float) -> Float[np.ndarray, "n d h"]:
-    ctf: CtfParameters | None = table.ctf
-    assert ctf is not None
-    return ctf_half_plane(ctf, box_px, pixel_size_a).numpy()
 
 
 def _fitting_radius_a(density: Sequence[GaussianPoints], config: SimulationConfig) -> float:
@@ -199,7 +207,7 @@ def _signal_variance(stack: SimulatedStack, radius: float) -> float:
     pilot = np.arange(min(stack.n, PILOT))
     batches = np.array_split(pilot, -(-len(pilot) // _BATCH))
     variance = float(
-        np.concatenate([stack.signal(rows)[:, circle].var(axis=1, dtype=np.float64) for rows in batches]).mean()
+        np.concatenate([stack.recorded(rows)[:, circle].var(axis=1, dtype=np.float64) for rows in batches]).mean()
     )
     if not variance > 0.0:
         raise InputError(

@@ -1,0 +1,59 @@
+"""The image model of particles in a table: what their optics groups, CTFs and poses make of a projection."""
+
+import numpy as np
+
+from gemmap.errors import InputError
+from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.physics.image_model import N_COLUMNS, ImageModel, Mode, image_coefficients
+
+_MODES = {"none": Mode.IN_IMAGE, "phase-flip": Mode.FLIPPED, "multiplied": Mode.MULTIPLIED}
+
+
+def image_model(table: ParticleTable, side_a: float) -> ImageModel:
+    """Image model of the particles, for a map whose box has a side of ``side_a``.
+
+    Images and map have the same number of pixels; the side of an image is that of the map times the ratio of their
+    pixel sizes. The model stays the same if images and map are cropped in Fourier space.
+
+    Raises
+    ------
+    InputError
+        If a group has aberrations of an order that is not modelled, or a magnification that is none.
+    """
+    n = len(table)
+    coefficients, ratios = np.empty((n, N_COLUMNS)), np.ones(n)
+    views = table.rotations.astype(np.float64)
+    for number in np.unique(table.optics_group):
+        rows, group = np.flatnonzero(table.optics_group == number), table.optics[number]
+        ratio = table.pixel_size_a / group.pixel_size_a
+        m = _magnification(group)
+        ratios[rows] = ratio
+        views[rows] = ratio * (_in_space(m.T) @ views[rows])
+        coefficients[rows] = image_coefficients(
+            None if table.ctf is None or group.ctf_applied == "corrected" else table.ctf.select(rows),
+            len(rows),
+            side_a / ratio,
+            odd_zernike=group.odd_zernike,
+            even_zernike=group.even_zernike,
+            magnification=group.magnification,
+            mode=_MODES.get(group.ctf_applied, Mode.IN_IMAGE),
+        )
+    # A pixel holds the integral along a line: that of an image with larger pixels is not larger, but counts for less
+    # in the sum over pixels.
+    return ImageModel(coefficients, table.scale * ratios**2, table.shifts_a * (ratios / side_a)[:, None], views)
+
+
+def _in_space(m: np.ndarray) -> np.ndarray:
+    out = np.eye(3)
+    out[:2, :2] = m
+    return out
+
+
+def _magnification(group: OpticsGroup) -> np.ndarray:
+    m = np.reshape(group.magnification, (2, 2)).astype(np.float64)
+    if not (np.isfinite(m).all() and 0.5 < np.linalg.det(m) < 2.0):
+        raise InputError(
+            f"The magnification matrix of optics group {group.name} is {m.tolist()}; expected one near the identity, "
+            "with a determinant between 0.5 and 2."
+        )
+    return m
