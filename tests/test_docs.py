@@ -109,7 +109,8 @@ def test_commands_have_the_options_they_use(page: Path) -> None:
 
 
 def test_options_named_in_the_text_exist() -> None:
-    known = set().union(*(options_of(name) for name in ("reconstruct", "check", "simulate", "demo"))) | {"--help", "--version"}
+    subcommands = ("reconstruct", "check", "simulate", "demo")
+    known = set().union(*(options_of(name) for name in subcommands)) | {"--help", "--version"}
     others = {"--slow", "--peer", "--strict", "--uninvert-data"}
     pages = [page for page in PAGES if page.parent.name != "benchmarks"]
     named = {option for page in pages for option in re.findall(r"`(--[a-z][a-z-]*)", prose(page))}
