@@ -21,10 +21,10 @@ from scipy.spatial.transform import Rotation
 from gemmap.fit.keeper import Forgetful, RunState
 from gemmap.fit.one_pass import CHUNK_BYTES, aggregate_half
 from gemmap.fit.progress import Silent
-from gemmap.io.cs import write_cs
+from gemmap.io.cs_write import write_cs
 from gemmap.io.formats import read_particles
 from gemmap.io.mrc import write_stack
-from gemmap.io.relion import write_star31
+from gemmap.io.relion_write import write_star31
 from gemmap.kernels import threads
 from gemmap.particles.dead_images import DeadImages
 from gemmap.particles.table import OpticsGroup, ParticleTable

@@ -10,7 +10,7 @@ import pytest
 
 from gemmap.io.formats import read_particles
 from gemmap.io.mrc import write_stack
-from gemmap.io.relion import write_star31
+from gemmap.io.relion_write import write_star31
 from gemmap.io.star import write_star
 from gemmap.particles.table import ParticleTable
 

@@ -13,7 +13,7 @@ from gemmap.fit.aggregate import Accumulator
 from gemmap.fit.backprojection import back_projection
 from gemmap.geometry.symmetry import point_group
 from gemmap.io.mrc import read_map, write_stack
-from gemmap.io.relion import write_star31
+from gemmap.io.relion_write import write_star31
 from gemmap.physics.ctf import CtfParameters
 from gemmap.validate.masks import spherical_mask
 

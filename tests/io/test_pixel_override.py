@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from io_project import PIXEL_A, Project
 
-from gemmap.io.cs import read_cs, write_cs
+from gemmap.io.cs import read_cs
+from gemmap.io.cs_write import write_cs
 from gemmap.io.pixel_override import override_notes
-from gemmap.io.relion import read_relion, write_star31
+from gemmap.io.relion import read_relion
+from gemmap.io.relion_write import write_star31
 
 
 @pytest.mark.parametrize(
