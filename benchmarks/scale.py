@@ -27,7 +27,8 @@ from gemmap.io.mrc import write_stack
 from gemmap.io.relion_write import write_star31
 from gemmap.kernels import threads
 from gemmap.particles.dead_images import DeadImages
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.ctf import CtfParameters
 from gemmap.report.record import describe_hardware, git_commit
 

@@ -1,6 +1,7 @@
-"""Unit conversions at the edges of the program. Inside, lengths are ångström and angles radians."""
+"""Unit conversions at the edges of the program. Inside, lengths are ångström, angles radians, memory bytes."""
 
 import math
+import re
 
 from gemmap.errors import InputError
 
@@ -22,3 +23,22 @@ def electron_wavelength_a(voltage_kv: float) -> float:
         raise InputError(f"Voltage is {voltage_kv:g} kV; expected 10 to 3000 kV: check the file's voltage column.")
     volts = voltage_kv * 1e3
     return 12.2643247 / math.sqrt(volts * (1.0 + 0.978466e-6 * volts))
+
+
+def parse_memory(text: str) -> int:
+    """Return the bytes of an amount such as ``8GB``, ``8 GiB`` or ``500MB``; a bare number is in GB.
+
+    Raises
+    ------
+    InputError
+        If it is something else, or nothing.
+    """
+    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(i?))?B?\s*", text, re.IGNORECASE)
+    if match is None:
+        raise InputError(f"The memory is {text!r}; expected an amount such as 8GB.")
+    number, unit, binary = match.groups()
+    power = " KMGT".index(unit.upper()) if unit else 3
+    n_bytes = int(float(number) * (1024 if binary else 1000) ** power)
+    if n_bytes == 0:
+        raise InputError(f"The memory is {text!r}; expected more than nothing, such as 8GB.")
+    return n_bytes

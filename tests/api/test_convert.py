@@ -21,7 +21,8 @@ from gemmap.api.reading import ReadingOptions, read
 from gemmap.errors import InputError, OutputError
 from gemmap.io.cs_write import with_low_orders_moved, write_cs
 from gemmap.io.relion_write import write_star31
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.zernike import odd_from_beam_tilt, odd_from_cubic
 
 
@@ -110,8 +111,9 @@ def reading(folder: Path, name: str, **options: Any) -> ReadingOptions:
     """Options that read what ``WRITE`` wrote."""
     path = folder / WRITE[name][0]
     if name != "cryodrgn":
-        return ReadingOptions(path, **options)
-    return ReadingOptions(path / "particles.star", poses=path / "poses.pkl", ctf=path / "ctf.pkl", **options)
+        return ReadingOptions(path, allow_outside=True, **options)
+    table = path / "particles.star"
+    return ReadingOptions(table, poses=path / "poses.pkl", ctf=path / "ctf.pkl", allow_outside=True, **options)
 
 
 class TestAllPairs:
@@ -249,7 +251,7 @@ class TestNames:
         return ReadingOptions(project.folder / "Refine3D" / "start.star")
 
     def stacks(self, file: Path) -> tuple[str, ...]:
-        return read(ReadingOptions(file)).table.stacks
+        return read(ReadingOptions(file, allow_outside=True)).table.stacks
 
     def test_kept_where_they_lead_to_the_stacks(self, project: Project, start: ReadingOptions) -> None:
         (project.folder / "deep" / "er").mkdir(parents=True)
@@ -262,7 +264,7 @@ class TestNames:
         other = tmp_path_factory.mktemp("other")
         convert(start, other / "a.cs")
         convert(start, other / "b.star", absolute=True)
-        relative, absolute = (read(ReadingOptions(other / name)) for name in ("a.cs", "b.star"))
+        relative, absolute = (read(ReadingOptions(other / name, allow_outside=True)) for name in ("a.cs", "b.star"))
         assert all(name.startswith("../") for name in relative.table.stacks)
         assert all(Path(name).is_absolute() for name in absolute.table.stacks)
         for loaded in (relative, absolute):
@@ -279,7 +281,7 @@ class TestNames:
         for name in ("Extract/stack0.mrcs", "Extract/stack1.mrcs", "Extract/stack2.mrcs"):
             assert (place / "data" / Path(name).name).exists()
         convert(replace(start, datadir=place / "data", strip_prefix="Extract/"), place / "short" / "a.star")
-        loaded = read(ReadingOptions(place / "a" / "b" / "a.star"))
+        loaded = read(ReadingOptions(place / "a" / "b" / "a.star", allow_outside=True))
         np.testing.assert_array_equal(loaded.stack.read(np.arange(10)), project.images)
         assert "data" not in Path(loaded.table.stacks[0]).parts
 
@@ -466,4 +468,4 @@ class TestRelionReadsOurs:
 
 
 def read_star(file: Path) -> ParticleTable:
-    return read(ReadingOptions(file)).table
+    return read(ReadingOptions(file, allow_outside=True)).table

@@ -12,8 +12,9 @@ from gemmap.api.options import ReconstructionOptions
 from gemmap.errors import InputError
 from gemmap.io.mrc import write_map
 from gemmap.particles.frame import Frame
+from gemmap.particles.optics_group import OpticsGroup
 from gemmap.particles.stack import ArrayStack
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.table import ParticleTable
 
 
 def options(**given: object) -> ReconstructionOptions:

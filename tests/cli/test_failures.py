@@ -61,7 +61,6 @@ def test_a_stack_that_becomes_shorter(
     gemmap: Callable, particles: Path, tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A memory map would end the process with a bus error here."""
-    pytest.importorskip("gemmap.io.mrc_stack", reason="stacks are mapped into memory")
     stack = tmp_path / "particles.mrcs"
     shutil.copy2(stack, tmp_path / "backup")
     add, left = Accumulator.add, [6]

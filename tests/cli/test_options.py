@@ -22,7 +22,7 @@ from gemmap.io.cs_write import write_cs
 from gemmap.io.formats import read_particles
 from gemmap.io.mrc import write_map, write_stack
 from gemmap.io.relion_write import write_star31
-from gemmap.particles.table import OpticsGroup
+from gemmap.particles.optics_group import OpticsGroup
 from gemmap.physics.resampling import resample_images
 from gemmap.physics.zernike import odd_from_cubic
 

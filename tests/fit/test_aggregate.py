@@ -11,7 +11,8 @@ from gemmap.errors import InputError
 from gemmap.fit.aggregate import Accumulator, apodisation, grid_size
 from gemmap.fit.aggregate_tensors import aggregate_from_tensors, aggregate_to_tensors
 from gemmap.geometry.symmetry import point_group
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.ctf import CtfParameters
 
 D, PIXEL_SIZE_A = 16, 2.5

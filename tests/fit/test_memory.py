@@ -6,7 +6,7 @@ import pytest
 
 from gemmap.errors import InputError
 from gemmap.fit import memory
-from gemmap.fit.memory import MemoryPlan, available_memory_bytes, parse_memory, plan_memory, require_memory
+from gemmap.fit.memory import MemoryPlan, available_memory_bytes, plan_memory, require_memory
 from gemmap.fit.one_pass import CHUNK_BYTES
 
 
@@ -83,24 +83,3 @@ def test_a_limit_makes_chunks_smaller_before_it_refuses() -> None:
     assert least.parts["images"] == 8 * 2**20
     with pytest.raises(InputError, match=r"at least 0\.\d\d GB of memory and --memory allows 0\.00 GB; allow more or"):
         require_memory(least)
-
-
-@pytest.mark.parametrize(
-    ("text", "n_bytes"),
-    [
-        ("8GB", 8 * 10**9),
-        ("8", 8 * 10**9),
-        (" 1.5 gb", 1500 * 10**6),
-        ("8GiB", 2**33),
-        ("500M", 5 * 10**8),
-        ("2T", 2 * 10**12),
-    ],
-)
-def test_amounts(text: str, n_bytes: int) -> None:
-    assert parse_memory(text) == n_bytes
-
-
-@pytest.mark.parametrize("text", ["", "much", "-8GB", "8 PB", "8iB", "1e3", "0GB", "nan"])
-def test_no_amounts(text: str) -> None:
-    with pytest.raises(InputError, match=r"^The memory is .*; expected .*8GB\.$"):
-        parse_memory(text)

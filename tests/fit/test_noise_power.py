@@ -9,8 +9,9 @@ from scipy.spatial.transform import Rotation
 
 from gemmap.fit.noise_power import inverse_noise, noise_power, noise_power_of_groups
 from gemmap.particles.dead_images import DeadImages
+from gemmap.particles.optics_group import OpticsGroup
 from gemmap.particles.stack import ArrayStack
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.ctf import CtfParameters, ctf_half_plane
 
 BOX, N, PIXEL_SIZE_A = 64, 300, 2.5

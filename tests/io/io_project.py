@@ -7,7 +7,8 @@ import mrcfile
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.ctf import CtfParameters
 
 BOX = 16

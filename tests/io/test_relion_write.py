@@ -10,7 +10,8 @@ from io_project import assert_same_particles, random_table
 
 from gemmap.io.relion import read_relion
 from gemmap.io.relion_write import write_star30, write_star31
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.zernike import odd_from_beam_tilt
 
 

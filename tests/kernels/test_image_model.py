@@ -15,7 +15,8 @@ from oracles import disagreement
 from gemmap.kernels import slices
 from gemmap.kernels.residuals import weigh_residuals
 from gemmap.particles.optics import image_model
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.ctf import CtfParameters
 
 BACKENDS = ("numba", "reference")

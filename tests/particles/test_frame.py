@@ -8,8 +8,9 @@ from io_project import random_table
 
 from gemmap.errors import InputError
 from gemmap.particles.frame import Frame, bring_to_frame, choose_frame
+from gemmap.particles.optics_group import OpticsGroup
 from gemmap.particles.stack import ArrayStack
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.table import ParticleTable
 
 
 def table_of(*sizes: tuple[int, int | None, float]) -> ParticleTable:

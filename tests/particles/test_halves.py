@@ -5,7 +5,8 @@ import pytest
 
 from gemmap.errors import InputError
 from gemmap.particles.halves import assign_halves, by_appearance
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 
 
 def table_with(half: list[int]) -> ParticleTable:

@@ -10,7 +10,8 @@ from oracles_insert import random_rotations
 from gemmap.errors import InputError
 from gemmap.kernels import ops
 from gemmap.particles.optics import image_model
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.ctf import CtfParameters
 from gemmap.physics.image_model import MODE, Mode
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from gemmap.errors import InputError
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 
 
 def table_of(stack_of: list[int], index: list[int], optics: tuple[OpticsGroup, ...]) -> ParticleTable:

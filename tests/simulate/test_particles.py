@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from gemmap.errors import InputError
+from gemmap.particles.optics_group import OpticsGroup
 from gemmap.particles.stack import ImageStack
-from gemmap.particles.table import OpticsGroup
 from gemmap.simulate.config import SimulationConfig
 from gemmap.simulate.draws import draw_particles
 from gemmap.simulate.particles import SimulatedStack, Simulation, simulate

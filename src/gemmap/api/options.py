@@ -12,9 +12,9 @@ import yaml
 from gemmap.api.reading import ReadingOptions, require_choices
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
-from gemmap.fit.memory import parse_memory
 from gemmap.fit.schedule import Loss, Schedule, Start
 from gemmap.io.opening import read_text
+from gemmap.units import parse_memory
 
 Engine = Literal["aggregate", "images"]
 #: Options of the images engine; they have no meaning for the other.

@@ -20,7 +20,7 @@ from gemmap.fit.aggregate import Accumulator, Aggregate
 from gemmap.fit.backprojection import back_projection
 from gemmap.geometry.grids import half_plane_frequencies, radius_px
 from gemmap.kernels import slices
-from gemmap.particles.table import CtfApplied
+from gemmap.particles.optics_group import CtfApplied
 from gemmap.physics.ctf import CtfParameters, ctf_half_plane
 
 #: Images used, side of the small maps, and padding of their transforms, in which projections are looked up.

@@ -15,7 +15,7 @@ from gemmap.checks.agreement import Assumption, SmallImages, significance
 from gemmap.checks.sample import Sample
 from gemmap.checks.spectrum import Gain, Spectra, in_other_units, turned
 from gemmap.checks.verdict import CERTAIN, Verdict
-from gemmap.particles.table import CtfApplied
+from gemmap.particles.optics_group import CtfApplied
 from gemmap.physics.ctf import CtfParameters
 
 #: Part of the power at high frequency that follows CTF^2: above the first the noise was multiplied by the CTF, below

@@ -6,7 +6,8 @@ import numpy as np
 
 from gemmap._types import Float
 from gemmap.checks.coverage import coverage
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 
 
 def describe(table: ParticleTable, box_px: int | None) -> dict[str, Any]:

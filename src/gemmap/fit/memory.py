@@ -1,6 +1,5 @@
 """How much memory a reconstruction needs, worked out before it starts."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,25 +83,6 @@ def _parts(box_px: int, n_particles: int, batch_size: int, chunk_bytes: int) -> 
         "program": _PROGRAM_BYTES,
     }
     return {name: size for name, size in parts.items() if size}
-
-
-def parse_memory(text: str) -> int:
-    """Return the bytes of an amount such as ``8GB``, ``8 GiB`` or ``500MB``; a bare number is in GB.
-
-    Raises
-    ------
-    InputError
-        If it is something else, or nothing.
-    """
-    match = re.fullmatch(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(?:([KMGT])(i?))?B?\s*", text, re.IGNORECASE)
-    if match is None:
-        raise InputError(f"The memory is {text!r}; expected an amount such as 8GB.")
-    number, unit, binary = match.groups()
-    power = " KMGT".index(unit.upper()) if unit else 3
-    n_bytes = int(float(number) * (1024 if binary else 1000) ** power)
-    if n_bytes == 0:
-        raise InputError(f"The memory is {text!r}; expected more than nothing, such as 8GB.")
-    return n_bytes
 
 
 def require_memory(plan: MemoryPlan) -> None:

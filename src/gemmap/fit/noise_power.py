@@ -11,8 +11,9 @@ from gemmap.geometry.grids import shell_index
 from gemmap.particles.batches import read_living
 from gemmap.particles.dead_images import DeadImages, named
 from gemmap.particles.optics import image_model
+from gemmap.particles.optics_group import OpticsGroup
 from gemmap.particles.stack import ImageStack
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.image_model import transfer
 from gemmap.physics.noise import noise_spectrum
 

@@ -26,7 +26,8 @@ from gemmap.io.opening import read_text
 from gemmap.io.paths import resolve_stacks
 from gemmap.io.pickles import load_arrays
 from gemmap.io.relion_table import read_relion_images
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.ctf import CtfParameters
 
 

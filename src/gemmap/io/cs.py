@@ -19,7 +19,8 @@ from gemmap.io.cs_alignments import single_alignment
 from gemmap.io.cs_fields import CsFields, read_cs_fields
 from gemmap.io.image_list import ImageList
 from gemmap.io.pixel_override import override_notes
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.ctf import CtfParameters
 
 

@@ -11,7 +11,8 @@ from gemmap.geometry.rotations import to_cryosparc_pose
 from gemmap.io.atomic import atomic_path
 from gemmap.io.cs_aberrations import cs_values
 from gemmap.io.losses import Loss, applied_losses
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.aberration_terms import even_terms, odd_terms, with_even_terms
 from gemmap.physics.zernike import even_from_quartic, odd_from_cubic
 

@@ -8,7 +8,7 @@ from gemmap._types import Int, PerParticle
 from gemmap.errors import FormatError, InputError
 from gemmap.io.columns import number_names, number_rows
 from gemmap.io.relion_table import RelionTable
-from gemmap.particles.table import CtfApplied, OpticsGroup
+from gemmap.particles.optics_group import CtfApplied, OpticsGroup
 from gemmap.physics.ctf import CtfParameters
 from gemmap.physics.zernike import add_coefficients, odd_from_beam_tilt
 

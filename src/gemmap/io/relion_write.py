@@ -11,7 +11,8 @@ from gemmap.geometry.rotations import to_relion_euler
 from gemmap.io.losses import Loss, aberration_losses, applied_losses, has_scales, sign_losses
 from gemmap.io.relion_optics import BEAM_TILT, CTF_APPLIED, EVEN_ZERNIKE, MAGNIFICATION, ODD_ZERNIKE
 from gemmap.io.star import Column, write_star
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.aberration_terms import odd_terms
 from gemmap.physics.zernike import odd_from_beam_tilt
 

@@ -7,8 +7,9 @@ import scipy.fft
 
 from gemmap._types import Float, Int
 from gemmap.errors import InputError
+from gemmap.particles.optics_group import OpticsGroup
 from gemmap.particles.stack import ImageStack
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.resampling import resample_images
 
 SMALLEST_BOX_PX = 16

@@ -3,7 +3,8 @@
 import numpy as np
 
 from gemmap.errors import InputError
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.image_model import N_COLUMNS, ImageModel, Mode, image_coefficients
 
 _MODES = {"none": Mode.IN_IMAGE, "phase-flip": Mode.FLIPPED, "multiplied": Mode.MULTIPLIED}

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from gemmap.errors import InputError
-from gemmap.particles.table import CtfApplied, ParticleTable
+from gemmap.particles.optics_group import CtfApplied
+from gemmap.particles.table import ParticleTable
 
 _WORDS: dict[CtfApplied, str] = {
     "none": "untouched by their CTF",

@@ -1,56 +1,17 @@
 """The one table of particles: units and conventions are fixed here, whatever file it came from."""
 
 from dataclasses import dataclass, fields, replace
-from typing import Literal, Self, TypeAlias
+from typing import Self
 
 import numpy as np
 
 from gemmap._types import Int, PerParticle, Rotations, Shifts
 from gemmap.errors import InputError
+from gemmap.particles.optics_group import OpticsGroup
 from gemmap.physics.ctf import CtfParameters
-
-#: What was done to the images about their CTF before they were written: nothing, signs of the CTF multiplied in, the
-#: CTF multiplied in, or the CTF taken out (images without one).
-CtfApplied: TypeAlias = Literal["none", "phase-flip", "multiplied", "corrected"]
-
 
 #: No particle image has pixels beyond these; a program that meant another unit may say so.
 _SMALLEST_PIXEL_A, _LARGEST_PIXEL_A = 0.01, 1000.0
-
-
-@dataclass(frozen=True)
-class OpticsGroup:
-    """Particles recorded under the same conditions; each group has its own noise spectrum.
-
-    Attributes
-    ----------
-    name
-        As in the file.
-    pixel_size_a
-        Å per pixel of the images as they are read.
-    box_px
-        Side of the images as they are read, if known.
-    odd_zernike, even_zernike
-        Coefficients (rad) of the antisymmetric and symmetric aberrations in RELION's order, with rho = k in 1/Å, not
-        normalised; beam tilt is among the odd ones. Empty for none. The transform of an image is multiplied by
-        exp(i odd); even is added to gamma of the CTF.
-    magnification
-        (m00, m01, m10, m11) of M: F_image(k) = F_projection(M k), CTF and aberrations at M k.
-    ctf_applied
-        What the images went through before they were written.
-    first_empty_shell
-        First shell of the images' transforms without data (images that were padded in Fourier space); None if all have
-        some.
-    """
-
-    name: str
-    pixel_size_a: float
-    box_px: int | None = None
-    odd_zernike: tuple[float, ...] = ()
-    even_zernike: tuple[float, ...] = ()
-    magnification: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 1.0)
-    ctf_applied: CtfApplied = "none"
-    first_empty_shell: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Literal, get_args, get_type_hints
 
 from gemmap.errors import InputError
-from gemmap.particles.table import OpticsGroup
+from gemmap.particles.optics_group import OpticsGroup
 
 Noise = Literal["white", "coloured"]
 Orientation = Literal["uniform", "preferred"]

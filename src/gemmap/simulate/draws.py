@@ -12,7 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from gemmap._types import Rotations, Shifts
 from gemmap.geometry.rotations import from_relion_euler
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.ctf import CtfParameters
 from gemmap.simulate.config import SimulationConfig
 

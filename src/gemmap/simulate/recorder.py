@@ -11,7 +11,8 @@ import numpy as np
 import scipy.fft
 
 from gemmap._types import Complex, Float
-from gemmap.particles.table import OpticsGroup, ParticleTable
+from gemmap.particles.optics_group import OpticsGroup
+from gemmap.particles.table import ParticleTable
 from gemmap.physics.ctf import ctf_at
 from gemmap.physics.fourier import shift_phase
 from gemmap.physics.zernike import aberration
