@@ -135,7 +135,10 @@ def test_curves(run: Path) -> None:
 
 
 def test_the_particles_as_used_read_back(run: Path, simulated: Path) -> None:
-    used, original = read_particles(run / "particles.star", allow_outside=True), read_particles(simulated / "particles.star")
+    used, original = (
+        read_particles(run / "particles.star", allow_outside=True),
+        read_particles(simulated / "particles.star"),
+    )
     np.testing.assert_allclose(used.table.rotations, original.table.rotations, atol=1e-7)
     np.testing.assert_array_equal(used.table.half, original.table.half)
     np.testing.assert_array_equal(used.stack.read(np.arange(2)), original.stack.read(np.arange(2)))
