@@ -41,13 +41,13 @@ class MemoryPlan:
     limit_bytes
         Most that the user allows; None for all that is left.
     chunk_bytes
-        Images read at a time: less than usual where the limit asks for it.
+        Images read at a time where the limit asks for less than usual, None otherwise.
     """
 
     parts: Mapping[str, int]
     available_bytes: int
     limit_bytes: int | None = None
-    chunk_bytes: int = CHUNK_BYTES
+    chunk_bytes: int | None = None
 
     @property
     def total_bytes(self) -> int:
@@ -61,12 +61,11 @@ def plan_memory(box_px: int, n_particles: int, batch_size: int = 0, limit_bytes:
     Particles are read in chunks, so their number matters only where all of them are less than a chunk. ``batch_size``
     is that of the images engine. With a limit, chunks are as small as it takes, if that is enough.
     """
-    usual = _parts(box_px, n_particles, batch_size, CHUNK_BYTES)
-    chunk_bytes = CHUNK_BYTES
-    if limit_bytes is not None and sum(usual.values()) > limit_bytes:
-        rest = limit_bytes - (sum(usual.values()) - usual["images"])
-        chunk_bytes = max(_LEAST_CHUNK_BYTES, min(CHUNK_BYTES, rest // _CHUNKS))
-    parts = _parts(box_px, n_particles, batch_size, chunk_bytes)
+    parts, chunk_bytes = _parts(box_px, n_particles, batch_size, CHUNK_BYTES), None
+    beyond = 0 if limit_bytes is None else sum(parts.values()) - limit_bytes
+    if beyond > 0:
+        chunk_bytes = max(_LEAST_CHUNK_BYTES, min(CHUNK_BYTES, (parts["images"] - beyond) // _CHUNKS))
+        parts = _parts(box_px, n_particles, batch_size, chunk_bytes)
     return MemoryPlan(parts, available_memory_bytes(), limit_bytes, chunk_bytes)
 
 

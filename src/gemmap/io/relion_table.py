@@ -33,6 +33,8 @@ class RelionTable:
         if "rlnOpticsGroup" not in self.particles:
             raise FormatError(f"{self.source} has an optics table, but its particles have no rlnOpticsGroup column.")
         numbers, wanted = optics.ints("rlnOpticsGroup"), self.particles.ints("rlnOpticsGroup")
+        if len(numbers) == 0:
+            raise FormatError(f"{self.source} has an optics table without rows, and particles that name optics groups.")
         order = np.argsort(numbers, kind="stable")
         if len(np.unique(numbers)) != len(numbers):
             raise FormatError(f"{self.source} gives the same rlnOpticsGroup twice in its optics table.")
