@@ -33,10 +33,10 @@ CONDITIONS = {
     "magnification": (replace(PLAIN, magnification=MAGNIFICATION),),
     "multiplied by the CTF": (replace(PLAIN, ctf_applied="multiplied"),),
     "phases flipped": (replace(PLAIN, ctf_applied="phase-flip"),),
-    "two pixel sizes": (PLAIN, replace(PLAIN, pixel_size_a=4.4)),
+    "two pixel sizes": (PLAIN, replace(PLAIN, pixel_size_a=4.2)),
     "mixed": (
         replace(PLAIN, odd_zernike=ODD, even_zernike=EVEN, ctf_applied="multiplied"),
-        replace(PLAIN, pixel_size_a=4.4, magnification=MAGNIFICATION, ctf_applied="phase-flip"),
+        replace(PLAIN, pixel_size_a=4.2, magnification=MAGNIFICATION, ctf_applied="phase-flip"),
     ),
 }
 
