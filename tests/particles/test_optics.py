@@ -93,7 +93,7 @@ def test_the_model_is_that_of_cropped_images():
     "matrix", [(0.0, 0.0, 0.0, 0.0), (-1.0, 0.0, 0.0, 1.0), (2.0, 0.0, 0.0, 2.0), (np.nan, 0, 0, 1)]
 )
 def test_a_matrix_that_is_no_magnification(matrix):
-    with pytest.raises(InputError, match=r"magnification matrix of optics group odd is .* expected one near the ident"):
+    with pytest.raises(InputError, match=r"magnification matrix of an optics group is .* expected one near the ident"):
         image_model(table([OpticsGroup("odd", 2.0, magnification=matrix)]), 64.0)
 
 

@@ -1,7 +1,10 @@
 """The image model of particles in a table: what their optics groups, CTFs and poses make of a projection."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from gemmap._types import Int
 from gemmap.errors import InputError
 from gemmap.particles.optics_group import OpticsGroup
 from gemmap.particles.table import ParticleTable
@@ -24,8 +27,7 @@ def image_model(table: ParticleTable, side_a: float) -> ImageModel:
     n = len(table)
     coefficients, ratios = np.empty((n, N_COLUMNS)), np.ones(n)
     views = table.rotations.astype(np.float64)
-    for number in np.unique(table.optics_group):
-        rows, group = np.flatnonzero(table.optics_group == number), table.optics[number]
+    for group, rows in _alike(table).items():
         ratio = table.pixel_size_a / group.pixel_size_a
         m = _magnification(group)
         ratios[rows] = ratio
@@ -44,6 +46,15 @@ def image_model(table: ParticleTable, side_a: float) -> ImageModel:
     return ImageModel(coefficients, table.scale * ratios**2, table.shifts_a * (ratios / side_a)[:, None], views)
 
 
+def _alike(table: ParticleTable) -> dict[OpticsGroup, Int[np.ndarray, " m"]]:
+    """Rows of each optics group, those of groups that differ in their names only together."""
+    present, places = np.unique(table.optics_group, return_inverse=True)
+    groups = [replace(table.optics[number], name="", box_px=None) for number in present]
+    kinds = {group: kind for kind, group in enumerate(dict.fromkeys(groups))}
+    kind_of = np.array([kinds[group] for group in groups], np.int64)[places]
+    return {group: np.flatnonzero(kind_of == kind) for group, kind in kinds.items()}
+
+
 def _in_space(m: np.ndarray) -> np.ndarray:
     out = np.eye(3)
     out[:2, :2] = m
@@ -54,7 +65,7 @@ def _magnification(group: OpticsGroup) -> np.ndarray:
     m = np.reshape(group.magnification, (2, 2)).astype(np.float64)
     if not (np.isfinite(m).all() and 0.5 < np.linalg.det(m) < 2.0):
         raise InputError(
-            f"The magnification matrix of optics group {group.name} is {m.tolist()}; expected one near the identity, "
-            "with a determinant between 0.5 and 2."
+            f"The magnification matrix of an optics group is {m.tolist()}; expected one near the identity, with a "
+            "determinant between 0.5 and 2."
         )
     return m

@@ -1,7 +1,7 @@
 """What to simulate: one frozen record, checked when it is made."""
 
 from dataclasses import dataclass, fields
-from typing import Literal, get_args, get_type_hints
+from typing import Literal, get_args
 
 from gemmap.errors import InputError
 from gemmap.particles.optics_group import OpticsGroup
@@ -107,14 +107,13 @@ class SimulationConfig:
     bfactor_a2: float = 0.0
     blur_a2: float = 20.0
     seed: int = 0
-    optics: tuple[OpticsGroup, ...] = ()
+    optics: "tuple[OpticsGroup, ...]" = ()
 
     def __post_init__(self) -> None:
-        hints = get_type_hints(type(self))
         for f in fields(self):
             value = getattr(self, f.name)
             if f.name in _RANGES and value is not None:
-                _require_number(f.name, value, whole=hints[f.name] is int)
+                _require_number(f.name, value, whole=f.type is int)
         for name, kind in (("noise", Noise), ("orientation", Orientation)):
             if getattr(self, name) not in get_args(kind):
                 raise InputError(
