@@ -112,7 +112,8 @@ def envelope(ctf: CtfParameters, table: ParticleTable) -> Verdict:
     if len(negative):
         text = (
             f"{counted(len(negative), len(ctf))} have a negative B-factor ({first_of(negative)}): exp(-B k²/4) then "
-            "amplifies high frequencies, as in RELION; tilt-series programs mean damping by it: change its sign if so."
+            "amplifies high frequencies, as in RELION; tilt-series programs mean damping by it: "
+            "give --bfactor-sign damping if so."
         )
         return Verdict("envelope", "warning", text, measured)
     if scale.min() <= 0:
