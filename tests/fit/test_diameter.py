@@ -1,5 +1,7 @@
 """Diameters of clusters of blobs in noise: near the truth, never too small, and within bounds where there is none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from fit_cases import PIXEL_SIZE_A, Phantom, particles, phantom
@@ -47,6 +49,21 @@ def test_the_unit_of_the_images_does_not_matter():
         for grey in (1e-4, 1, 1e4)
     ]
     assert found[0] == found[1] == found[2]
+
+
+def test_images_that_were_treated_differently_are_weighed_by_their_own_noise():
+    """Half of the images are nearly noise alone: weighed like the others they would hide the particle."""
+    density = phantom(10, 100)
+    table, images = particles(density, 600, 40, noise=1.0, n_groups=2)
+    # The two maps are of odd and of even particles.
+    table = replace(table, optics_group=np.arange(600) // 2 % 2)
+    noise = np.random.default_rng(2).normal(size=images.shape).astype(np.float32)
+    images += 100 * noise * table.optics_group.astype(np.float32)[:, None, None]
+    treated = replace(table, optics=(table.optics[0], replace(table.optics[1], ctf_applied="corrected")))
+    found = [estimate_diameter_px(t, ArrayStack(images), np.arange(600)) for t in (treated, table)]
+    assert found[1] is None
+    assert found[0] is not None
+    assert 0.98 < found[0] / holding(density) < 1.18
 
 
 def test_a_dot_and_a_full_box_stay_within_bounds():

@@ -87,6 +87,28 @@ def _interval(start: float, step: float, low: float, high: float, first: int, la
     return max(first, math.floor(a)), min(last, math.ceil(b))
 
 
+@njit(cache=True, nogil=True, fastmath=FASTMATH)
+def _fill_spans(view: Float[np.ndarray, "3 3"], d: int, m: int, spans: Float[np.ndarray, "rows 2"]) -> None:
+    """First and last kx of every row, ky from the lowest, that lie within the image's Nyquist and the map's."""
+    # One grid step inside the map's, so that the upper neighbour of a point never wraps around; a point at that radius
+    # stays in, however it is rounded.
+    kmax2 = (d / 2.0 - d / m) ** 2 * (1.0 + 1e-9)
+    # |G^T k|^2 is a quadratic form in kx and ky: along a row, it bounds kx on both sides.
+    q_xx = view[0, 0] ** 2 + view[0, 1] ** 2 + view[0, 2] ** 2
+    q_xy = view[0, 0] * view[1, 0] + view[0, 1] * view[1, 1] + view[0, 2] * view[1, 2]
+    q_yy = view[1, 0] ** 2 + view[1, 1] ** 2 + view[1, 2] ** 2
+    for row in range(len(spans)):
+        ky = row - len(spans) // 2
+        # Half of the plane, and k = 0.
+        spans[row, 0], spans[row, 1] = 0 if ky >= 0 else 1, -1
+        root2 = q_xx * (kmax2 - q_yy * ky * ky) + (q_xy * ky) ** 2
+        if root2 >= 0.0:
+            root = math.sqrt(root2)
+            spans[row, 0] = max(spans[row, 0], math.ceil((-q_xy * ky - root) / q_xx))
+            within_image = math.ceil(math.sqrt(0.25 * d * d - ky * ky)) - 1
+            spans[row, 1] = min(within_image, math.floor((-q_xy * ky + root) / q_xx))
+
+
 @njit(parallel=True, cache=True, nogil=True, fastmath=FASTMATH)
 def insert_slices(
     slices: Float[np.ndarray, "b d h 3"], views: Float[np.ndarray, "b 3 3"], volume: Float[np.ndarray, "m m h2 3"]
@@ -99,10 +121,10 @@ def insert_slices(
     b, d = slices.shape[:2]
     m = volume.shape[0]
     os = m / d
-    # One grid step inside the map's Nyquist, so that the upper neighbour of a point never wraps around; a point at that
-    # radius stays in, however it is rounded.
-    kmax2 = (d / 2.0 - 1.0 / os) ** 2 * (1.0 + 1e-9)
     ky_max = (d - 1) // 2
+    spans = np.empty((b, 2 * ky_max + 1, 2), np.int64)
+    for i in prange(b):
+        _fill_spans(views[i], d, m, spans[i])
     half = m // 2
     n_slabs = min(_SLABS, m)
     for slab in prange(n_slabs):
@@ -112,20 +134,9 @@ def insert_slices(
             v = views[i]
             xx, xy, xz = os * v[0, 0], os * v[0, 1], os * v[0, 2]
             yx, yy, yz = os * v[1, 0], os * v[1, 1], os * v[1, 2]
-            # |G^T k|^2 is a quadratic form in kx and ky: along a row, kmax bounds kx on both sides.
-            q_xx = v[0, 0] ** 2 + v[0, 1] ** 2 + v[0, 2] ** 2
-            q_xy = v[0, 0] * v[1, 0] + v[0, 1] * v[1, 1] + v[0, 2] * v[1, 2]
-            q_yy = v[1, 0] ** 2 + v[1, 1] ** 2 + v[1, 2] ** 2
             for ky in range(-ky_max, ky_max + 1):
                 iy = ky if ky >= 0 else ky + d
-                root2 = q_xx * (kmax2 - q_yy * ky * ky) + (q_xy * ky) ** 2
-                if root2 < 0.0:
-                    continue
-                root = math.sqrt(root2)
-                first = max(0 if ky >= 0 else 1, math.ceil((-q_xy * ky - root) / q_xx))
-                last = math.floor((-q_xy * ky + root) / q_xx)
-                # The image itself ends before its own Nyquist.
-                last = min(last, math.ceil(math.sqrt(0.25 * d * d - ky * ky)) - 1)
+                first, last = spans[i, ky + ky_max, 0], spans[i, ky + ky_max, 1]
                 if first > last:
                     continue
                 for sign in (1.0, -1.0):
