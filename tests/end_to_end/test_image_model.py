@@ -15,7 +15,8 @@ import gemmap
 from gemmap.fit.aggregate import Accumulator
 from gemmap.fit.backprojection import back_projection
 from gemmap.fit.noise_power import inverse_noise, noise_power_of_groups
-from gemmap.particles.table import OpticsGroup
+from gemmap.particles.dead_images import DeadImages
+from gemmap.particles.optics_group import OpticsGroup
 from gemmap.physics.zernike import zernike_from_monomials
 from gemmap.simulate.config import SimulationConfig
 from gemmap.simulate.particles import Simulation, simulate
@@ -58,7 +59,8 @@ def back_projected(recorded: tuple[OpticsGroup, ...], known: tuple[OpticsGroup, 
     """Score of the Wiener back-projection of images, with what is known of them."""
     s = simulated(recorded)
     table, rows = replace(s.table, optics=known), np.arange(N)
-    power = noise_power_of_groups(table, s.stack, rows, 0.5 * s.particle_diameter_a / PIXEL_SIZE_A)
+    radius_px = 0.5 * s.particle_diameter_a / PIXEL_SIZE_A
+    power = noise_power_of_groups(table, s.stack, rows, radius_px, DeadImages(len(table)))
     accumulator = Accumulator(BOX, table.pixel_size_a)
     accumulator.add(s.stack.read(rows), table, inverse_noise(known, power), table.optics_group)
     return float(fsc(back_projection(accumulator.finish()), s.truth, s.mask)[1:].mean())

@@ -60,7 +60,7 @@ def test_images_that_were_treated_differently_are_weighed_by_their_own_noise():
     noise = np.random.default_rng(2).normal(size=images.shape).astype(np.float32)
     images += 100 * noise * table.optics_group.astype(np.float32)[:, None, None]
     treated = replace(table, optics=(table.optics[0], replace(table.optics[1], ctf_applied="corrected")))
-    found = [estimate_diameter_px(t, ArrayStack(images), np.arange(600)) for t in (treated, table)]
+    found = [estimate_diameter_px(t, ArrayStack(images), np.arange(600), DeadImages(600)) for t in (treated, table)]
     assert found[1] is None
     assert found[0] is not None
     assert 0.98 < found[0] / holding(density) < 1.18

@@ -135,11 +135,12 @@ def plan_reconstruction(
     started = time.perf_counter()
     config = options.fit_config(resolve_device(options.device))
     loaded = _load(options, arrays)
-    as_read, split = assign_halves(as_stated(loaded.table, options), options.seed)
+    stated = as_stated(loaded.table, options)
+    warnings = require_usable(stated, loaded.stack)
+    as_read, split = assign_halves(stated, options.seed)
     framed = frame_particles(as_read, loaded.stack, options)
     table, stack = framed.table, framed.stack
     _check_frame(framed, config)
-    warnings = require_usable(loaded.table, loaded.stack)
     _require_enough(table, config)
     mask, mask_notes = (None, ()) if options.mask is None else read_mask(options.mask, framed.frame, framed.read_size)
     batch_size = 0 if config.schedule is None else config.schedule.batch_size
