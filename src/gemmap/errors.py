@@ -23,3 +23,13 @@ class BackendError(GemError):
 
 class NumericsError(GemError):
     """A computation left the range in which its result means something."""
+
+
+#: Characters of another library's text that go into a sentence of ours: some quote a whole file.
+_MOST_QUOTED = 200
+
+
+def reason_of(error: BaseException, prefix: str = "") -> str:
+    """What another library says went wrong, on one line and not endless; the kind of error if it says nothing."""
+    text = " ".join(str(error).removeprefix(prefix).split()).rstrip(".")
+    return f"{text[:_MOST_QUOTED]}..." if len(text) > _MOST_QUOTED else text or type(error).__name__

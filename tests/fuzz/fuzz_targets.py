@@ -4,6 +4,7 @@ Seeds are made here, so that the corpus holds no file of another program.
 """
 
 import io
+import json
 import os
 import pickle
 import struct
@@ -52,7 +53,7 @@ def _star30_seed() -> bytes:
     return ("data_\nloop_\n" + "".join(f"_{x}\n" for x in labels.split()) + "\n".join(rows) + "\n").encode()
 
 
-def _cs_seed() -> bytes:
+def _cs_records() -> np.ndarray:
     layout = [
         ("uid", "<u8"), ("blob/path", "S6"), ("blob/idx", "<u4"), ("blob/shape", "<u4", (2,)), ("blob/psize_A", "<f4"),
         ("blob/sign", "<f4"), ("alignments3D/pose", "<f4", (3,)), ("alignments3D/shift", "<f4", (2,)),
@@ -68,9 +69,43 @@ def _cs_seed() -> bytes:
         records[name] = 1.5
     for name, value in (("accel_kv", 300), ("cs_mm", 2.7), ("amp_contrast", 0.1), ("df1_A", 1e4), ("df2_A", 9e3)):
         records[f"ctf/{name}"] = value
+    return records
+
+
+def _cs_seed() -> bytes:
     buffer = io.BytesIO()
-    np.save(buffer, records)
+    np.save(buffer, _cs_records())
     return buffer.getvalue()
+
+
+def _csdat_seed() -> bytes:
+    """The same in cryoSPARC's compressed layout: a column of literals only, all others as they are."""
+    records = _cs_records()
+    columns = {name: records[name].copy() for name in records.dtype.names or ()}
+    columns["blob/path"] = np.zeros(N, "<u8")
+    types = [
+        [name, "O" if name == "blob/path" else v.dtype.str, *([v.shape[1:]] * (v.ndim > 1))]
+        for name, v in columns.items()
+    ]
+    head = {"length": N, "dtype": types, "compression": "lz4", "compressed_fields": ["alignments3D/shift"]}
+    text = json.dumps(head).encode()
+    out = b"\x95CSDAT" + struct.pack("<I", len(text)) + text
+    for name, values in columns.items():
+        block = values.tobytes()
+        if name == "alignments3D/shift":
+            block = bytes([0xF0, len(block) - 15]) + block
+        out += struct.pack("<I", len(block)) + block
+    return out + b"s.mrcs\0"
+
+
+_CSG = b"""created: 2024-01-01
+group: {name: particles, type: particle}
+results:
+  blob: {metafile: '>good.cs', num_items: 3, type: particle.blob}
+  alignments3D: {metafile: '>good.cs', num_items: 3, type: particle.alignments3D}
+  ctf: {metafile: '>good.cs', num_items: 3, type: particle.ctf}
+version: v4.4
+"""
 
 
 def _poses() -> tuple[np.ndarray, np.ndarray]:
@@ -87,7 +122,8 @@ _CTF = np.tile(np.array([BOX, 1.5, 1e4, 9e3, 45.0, 300.0, 2.7, 0.1, 0.0], np.flo
 #: A few inputs of each target that are as they should be.
 SEEDS: dict[str, list[bytes]] = {
     "star": [_star_seed(), _star30_seed()],
-    "cs": [_cs_seed()],
+    "cs": [_cs_seed(), _csdat_seed()],
+    "csg": [_CSG],
     "poses": [pickle.dumps(_poses(), protocol=p) for p in (0, 2, 4, 5)],
     "npz": [_npz_seed()],
     "ctf": [pickle.dumps(_CTF, protocol=4)],
@@ -96,13 +132,14 @@ SEEDS: dict[str, list[bytes]] = {
     "map": [header(nz=BOX) + bytes(4 * BOX**3)],
     "txt": [b"s.mrcs\n"],
 }
-NAMES = {"star": "p.star", "cs": "p.cs", "poses": "p.pkl", "npz": "p.npz", "ctf": "c.pkl", "ind": "i.pkl",
-         "stack": "t.mrcs", "map": "m.mrc", "txt": "p.txt"}  # fmt: skip
+NAMES = {"star": "p.star", "cs": "p.cs", "csg": "p.csg", "poses": "p.pkl", "npz": "p.npz", "ctf": "c.pkl",
+         "ind": "i.pkl", "stack": "t.mrcs", "map": "m.mrc", "txt": "p.txt"}  # fmt: skip
 
 
 def prepare(folder: Path) -> None:
     """Write what the targets need beside their input; the working folder becomes this one."""
     (folder / "s.mrcs").write_bytes(header() + np.arange(N * BOX**2, dtype="<f4").tobytes())
+    (folder / "good.cs").write_bytes(_cs_seed())
     (folder / "good.pkl").write_bytes(pickle.dumps(_poses()))
     os.chdir(folder)
 
@@ -115,6 +152,7 @@ def _read(name: str, path: Path) -> None:
     loaded = {
         "star": lambda: read_particles(path),
         "cs": lambda: read_particles(path),
+        "csg": lambda: read_particles(path),
         "poses": lambda: read_particles(stack, poses=path, no_ctf=True, pixel_size_a=1.5),
         "npz": lambda: read_particles(stack, poses=path, no_ctf=True, pixel_size_a=1.5),
         "ctf": lambda: read_particles(stack, poses=poses, ctf=path),

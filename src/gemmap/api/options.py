@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 import yaml
 
 from gemmap.api.reading import ReadingOptions, require_choices
-from gemmap.errors import InputError
+from gemmap.errors import InputError, reason_of
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
 from gemmap.io.opening import read_text
@@ -145,7 +145,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         content = yaml.safe_load(text)
     except (RecursionError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
+        reason = reason_of(error)
         raise InputError(f"{path} is not a YAML file ({reason}); give the config.yaml of a run.") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds no options; expected lines such as 'seed: 0', as a run's config.yaml has them.")

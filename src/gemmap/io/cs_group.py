@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from gemmap.errors import FormatError, InputError
+from gemmap.errors import FormatError, InputError, reason_of
 from gemmap.io.paths import project_folders
 
 #: The file whose rows are the particles: that of the first of these slots which the job itself wrote.
@@ -77,7 +77,7 @@ def _results(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     except (UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise FormatError(f"{path} is not a readable .csg file ({' '.join(str(error).split())}).") from error
+        raise FormatError(f"{path} is not a readable .csg file ({reason_of(error)}).") from error
     results = content.get("results") if isinstance(content, dict) else None
     if not isinstance(results, dict) or not results:
         raise FormatError(f"{path} has no results; expected a cryoSPARC group (.csg), which names .cs files under it.")

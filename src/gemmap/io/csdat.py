@@ -12,8 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from gemmap.errors import reason_of
+
 MAGIC = b"\x95CSDAT"
 _KINDS = "fiu"
+#: What bytes that are laid out in another way end in.
+_DAMAGE = (
+    *(ValueError, KeyError, TypeError, IndexError, AttributeError, struct.error),
+    *(SyntaxError, OverflowError, MemoryError, RecursionError),
+)
 
 
 class DamagedDataset(Exception):  # noqa: N818 - the sentence is finished, with the file's name, by the caller
@@ -30,8 +37,8 @@ def read_csdat(data: bytes) -> np.ndarray:
     """
     try:
         return _records(data)
-    except (ValueError, KeyError, TypeError, IndexError, struct.error, OverflowError, MemoryError) as error:
-        raise DamagedDataset(f"it is damaged ({' '.join(str(error).split()) or type(error).__name__})") from error
+    except _DAMAGE as error:
+        raise DamagedDataset(f"it is damaged ({reason_of(error)})") from error
 
 
 def _records(data: bytes) -> np.ndarray:

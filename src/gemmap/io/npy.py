@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from gemmap.errors import FormatError, InputError
+from gemmap.errors import FormatError, InputError, reason_of
 from gemmap.io.opening import file_bytes, open_input
 
 #: NumPy refuses headers over 10 kB by default; files with many fields have larger ones.
@@ -86,7 +86,7 @@ def load_npz(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     except Exception as error:  # archives can fail with nearly any exception
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        reason = reason_of(error)
         raise FormatError(f"{path} is not a readable .npz file ({reason}); expected NumPy arrays.") from error
 
 

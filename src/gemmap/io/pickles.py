@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gemmap.errors import FormatError
+from gemmap.errors import FormatError, reason_of
 from gemmap.io.opening import read_bytes
 
 _NUMBER = re.compile(r"[<>=|]?(\?|b1|[iu][1248]|f[248]|f16)")
@@ -118,7 +118,7 @@ def load_arrays(path: Path) -> tuple[np.ndarray, ...]:
             f"{path} was not opened because {error}; expected a pickle of NumPy arrays only, or the arrays as .npz."
         ) from None
     except Exception as error:  # a damaged pickle can fail with nearly any exception
-        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        reason = reason_of(error)
         raise FormatError(f"{path} is not a readable pickle ({reason}); expected NumPy arrays.") from error
     numbers = tuple(array for array in arrays if array is not None)
     if not arrays or len(numbers) < len(arrays):

@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from gemmap._types import Float, Int
-from gemmap.errors import FormatError, InputError
+from gemmap.errors import FormatError, InputError, reason_of
 from gemmap.io.atomic import atomic_path
 from gemmap.io.opening import is_file, read_bytes
 
@@ -124,7 +124,7 @@ def read_star(path: Path) -> dict[str, StarTable]:
             if columns:
                 tables[name] = StarTable(name, columns, path, document, escaped)
     except (ValueError, RuntimeError) as error:
-        reason = _null_byte(data) or _odd_row(data) or " ".join(str(error).removeprefix("data:").split())
+        reason = _null_byte(data) or _odd_row(data) or reason_of(error, "data:")
         raise FormatError(
             f"{path} is not a valid STAR file ({reason}); write it again with the program it came from."
         ) from error
