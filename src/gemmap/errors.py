@@ -25,11 +25,15 @@ class NumericsError(GemError):
     """A computation left the range in which its result means something."""
 
 
-#: Characters of another library's text that go into a sentence of ours: some quote a whole file.
+#: Characters of somebody else's text that go into a sentence of ours: some libraries quote a whole file.
 _MOST_QUOTED = 200
 
 
 def reason_of(error: BaseException, prefix: str = "") -> str:
     """What another library says went wrong, on one line and not endless; the kind of error if it says nothing."""
-    text = " ".join(str(error).removeprefix(prefix).split()).rstrip(".")
-    return f"{text[:_MOST_QUOTED]}..." if len(text) > _MOST_QUOTED else text or type(error).__name__
+    return shortened(" ".join(str(error).removeprefix(prefix).split()).rstrip(".")) or type(error).__name__
+
+
+def shortened(text: str) -> str:
+    """Return text from a file as it may stand in a sentence: its beginning, if it is long."""
+    return f"{text[:_MOST_QUOTED]}..." if len(text) > _MOST_QUOTED else text

@@ -11,7 +11,8 @@ from typing import Any
 
 import yaml
 
-from gemmap.errors import FormatError, InputError, reason_of
+from gemmap.errors import FormatError, InputError, reason_of, shortened
+from gemmap.io.opening import file_bytes, is_file, open_input, read_text
 from gemmap.io.paths import project_folders
 
 #: The file whose rows are the particles: that of the first of these slots which the job itself wrote.
@@ -70,13 +71,12 @@ def _leading_place(slots: list[str]) -> int:
 
 
 def _results(path: Path) -> dict[str, Any]:
-    try:
-        if path.stat().st_size > _LARGEST_BYTES:
+    with open_input(path) as handle:
+        if file_bytes(handle) > _LARGEST_BYTES:
             raise FormatError(f"{path} is no cryoSPARC group: such files are short texts.")
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except (UnicodeDecodeError, ValueError, RecursionError, yaml.YAMLError) as error:
+    try:
+        content = yaml.safe_load(read_text(path, "a cryoSPARC group"))
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise FormatError(f"{path} is not a readable .csg file ({reason_of(error)}).") from error
     results = content.get("results") if isinstance(content, dict) else None
     if not isinstance(results, dict) or not results:
@@ -92,11 +92,13 @@ def _find(path: Path, metafile: str) -> Path:
     name = metafile.removeprefix(">")
     folders = (path.resolve().parent,) if metafile.startswith(">") else project_folders(path)
     for folder in folders:
-        if (folder / name).is_file():
+        if is_file(folder / name):
             return folder / name
     # Files downloaded from the web interface carry the project, and perhaps the job, in front of their name.
     pattern = re.compile(r"cryosparc_P\d+_(J\d+_)?" + re.escape(Path(name).name))
     downloaded = [file for file in path.resolve().parent.glob("*.cs") if pattern.fullmatch(file.name)]
     if len(downloaded) == 1:
         return downloaded[0]
-    raise InputError(f"{path} names {name}, which is not in {folders[0]}; keep the files of a group together.")
+    raise InputError(
+        f"{path} names {shortened(name)}, which is not in {folders[0]}; keep the files of a group together."
+    )

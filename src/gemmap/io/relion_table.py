@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gemmap._types import Int, PerParticle
-from gemmap.errors import FormatError
+from gemmap.errors import FormatError, shortened
 from gemmap.io.image_list import ImageList
 from gemmap.io.star import StarTable, read_star
 
@@ -118,17 +118,17 @@ def _particle_table(tables: Mapping[str, StarTable], path: Path) -> StarTable:
     if not with_images:
         names = ", ".join(f"data_{name}" for name in tables)
         raise FormatError(
-            f"{path} names no images: none of its tables ({names}) has the column rlnImageName; "
+            f"{path} names no images: none of its tables ({shortened(names)}) has the column rlnImageName; "
             "expected a particle file."
         )
     if not named and len(with_images) > 1:
         raise FormatError(
-            f"{path} has {len(with_images)} tables with images ({', '.join(with_images)}) and none is called "
+            f"{path} has {len(with_images)} tables with images ({shortened(', '.join(with_images))}) and none is called "
             "data_particles or data_images; keep the one you mean."
         )
     table = (named or list(with_images.values()))[0]
     if len(table) == 0:
-        raise FormatError(f"{path} holds no particles: its table data_{table.name} is empty.")
+        raise FormatError(f"{path} holds no particles: its table data_{shortened(table.name)} is empty.")
     return table
 
 
