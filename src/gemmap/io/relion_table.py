@@ -123,8 +123,8 @@ def _particle_table(tables: Mapping[str, StarTable], path: Path) -> StarTable:
         )
     if not named and len(with_images) > 1:
         raise FormatError(
-            f"{path} has {len(with_images)} tables with images ({shortened(', '.join(with_images))}) and none is called "
-            "data_particles or data_images; keep the one you mean."
+            f"{path} has {len(with_images)} tables with images ({shortened(', '.join(with_images))}) and none is "
+            "called data_particles or data_images; keep the one you mean."
         )
     table = (named or list(with_images.values()))[0]
     if len(table) == 0:
