@@ -89,7 +89,9 @@ def make_table(n: int, per_stack: int, n_stacks: int, box_px: int) -> ParticleTa
 def add_idle_columns(star: Path) -> None:
     """Append columns to the particle table of a file as our writer makes it."""
     rng = np.random.default_rng(1)
-    values = [" ".join(f"{x:12.6f}" for x in row) for row in rng.uniform(0, 4000, (1000, len(IDLE_COLUMNS)))]
+    whole = np.array([label == "rlnClassNumber" for label in IDLE_COLUMNS])
+    numbers = np.where(whole, 1.0, rng.uniform(0, 4000, (1000, len(IDLE_COLUMNS))))
+    values = [" ".join(f"{x:12.6f}" for x in row) for row in numbers]
     original = star.rename(star.with_suffix(".short"))
     with original.open() as before, star.open("w") as after:
         in_particles, written, row = False, False, 0
