@@ -368,7 +368,7 @@ def test_the_background_is_windowed_in_both_engines(engine, monkeypatch):
     junk = outside * rng.normal(size=(N, BOX, BOX))
     junk -= outside * (junk.sum(axis=(1, 2)) / outside.sum())[:, None, None]
     spoilt = (IMAGES + 20 * junk).astype(np.float32)
-    monkeypatch.setattr("gemmap.fit.half_maps.noise_power_of_groups", lambda *_: np.full((1, BOX), (NOISE * BOX) ** 2))
+    monkeypatch.setattr("gemmap.fit.source.noise_power_of_groups", lambda *_: np.full((1, BOX), (NOISE * BOX) ** 2))
     windowed = [run(images=images, window=True, **options) for images in (IMAGES, spoilt)]
     for name in ("map", "backprojection"):
         first, second = (getattr(result.full, name) for result in windowed)

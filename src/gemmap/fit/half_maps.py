@@ -1,21 +1,18 @@
 """Two fits that share nothing, and one of all particles; a stage that an earlier process kept is not done again."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from gemmap._types import Curve, Float, Int, Volume
+from gemmap._types import Volume
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.aggregate_tensors import aggregate_from_tensors, aggregate_to_tensors
 from gemmap.fit.choice import Choice, joint
 from gemmap.fit.config import FitConfig
-from gemmap.fit.extent import Extent, find_extent, particle_circles
-from gemmap.fit.images import Particles
+from gemmap.fit.extent import Extent
 from gemmap.fit.init import default_count
 from gemmap.fit.keeper import Forgetful, Keeper, RunState
-from gemmap.fit.noise_power import inverse_noise, noise_power_of_groups
-from gemmap.fit.one_pass import STAGE, aggregate_half, recall_dead, set_names
+from gemmap.fit.one_pass import STAGE, set_names
 from gemmap.fit.pieces import (
     choice_from_piece,
     choice_to_piece,
@@ -29,10 +26,8 @@ from gemmap.fit.records import FitResult, Reconstruction
 from gemmap.fit.region import Region
 from gemmap.fit.residual import error_variance
 from gemmap.fit.single import fit
-from gemmap.fit.symmetry_check import check_symmetry
+from gemmap.fit.source import ImageSource, Source
 from gemmap.fit.trials import choose
-from gemmap.particles.background import NormalisedStack, WindowedStack
-from gemmap.particles.dead_images import DeadImages
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 
@@ -43,17 +38,20 @@ _GAUSSIAN_MAP, _FULL = "half1_gaussian_map", "full_fit"
 class _Run:
     """What all stages of one reconstruction look at."""
 
-    table: ParticleTable
-    stack: ImageStack
+    source: Source
     config: FitConfig
     progress: Progress
     mask: Volume | None
     state: RunState
-    dead: DeadImages
+
+    @property
+    def largest(self) -> Extent:
+        """The extent of the half that found the larger one: that of all particles."""
+        return max(self.source.extents.values(), key=lambda extent: extent.radius_px)
 
     def region(self, extent: Extent) -> Region:
         """Region to fit."""
-        return Region.build(self.stack.box_px, extent.radius_px, self.mask, extent.edge_px)
+        return Region.build(self.source.box_px, extent.radius_px, self.mask, extent.edge_px)
 
     def count(self, extent: Extent) -> int:
         """Largest number of Gaussians."""
@@ -90,55 +88,47 @@ def reconstruct_halves(
     (:mod:`gemmap.particles.dead_images`) are left out everywhere.
     """
     state = RunState(keeper or Forgetful(), progress)
-    dead = recall_dead(len(table), state)
-    rows = {half: np.flatnonzero(table.half == half) for half in (1, 2)}
-    extent = {half: find_extent(table, stack, rows[half], half, dead, config, progress) for half in (1, 2)}
-    against = {half: check_symmetry(table, stack, rows[half], half, dead, config.group, progress) for half in (1, 2)}
-    state.lap("particle diameter")
-    circles = particle_circles(table, rows, extent)
-    if config.normalise:
-        stack = NormalisedStack(stack, circles)
-    noise = {half: noise_power_of_groups(table, stack, rows[half], extent[half].radius_px, dead) for half in (1, 2)}
-    state.lap("noise spectra")
-    if config.window:
-        stack = WindowedStack(stack, circles)
-    run = _Run(table, stack, config, progress, mask, state, dead)
-    weights = {half: inverse_noise(table.optics, noise[half]) for half in (1, 2)}
-    halves = {half: _fit_half(run, half, rows[half], weights[half], extent[half]) for half in (1, 2)}
-    largest = max(extent.values(), key=lambda e: e.radius_px)
-    full = _fit_all(run, halves[1], halves[2], weights, largest)
+    return reconstruct_source(ImageSource.measure(table, stack, config, progress, state), config, progress, state, mask)
+
+
+def reconstruct_source(
+    source: Source, config: FitConfig, progress: Progress, state: RunState, mask: Volume | None = None
+) -> Reconstruction:
+    """Fit one half after the other, then the sum of both, as :func:`reconstruct_halves`, from wherever sums come."""
+    run = _Run(source, config, progress, mask, state)
+    halves = {half: _fit_half(run, half) for half in (1, 2)}
+    full = _fit_all(run, halves[1], halves[2])
+    pass_seconds, pixel_size_a = state.seconds.get(STAGE), source.pixel_size_a
     return Reconstruction(
         half1=halves[1].result,
         half2=halves[2].result,
         full=full,
-        pixel_size_a=table.pixel_size_a,
-        particle_diameter_a=2.0 * largest.radius_px * table.pixel_size_a,
-        noise_spectra=_named_spectra(table, noise),
-        dead_rows=dead.rows,
+        pixel_size_a=pixel_size_a,
+        particle_diameter_a=2.0 * run.largest.radius_px * pixel_size_a,
+        noise_spectra=source.noise_spectra(),
+        dead_rows=source.dead_rows,
         seconds=state.seconds,
-        images_per_second=len(table) / max(state.seconds[STAGE], 1e-9),
+        images_per_second=None if pass_seconds is None else source.n_particles / max(pass_seconds, 1e-9),
         details={
-            **{f"particle_diameter_a_half{h}": 2.0 * e.radius_px * table.pixel_size_a for h, e in extent.items()},
+            **{
+                f"particle_diameter_a_half{h}": 2.0 * e.radius_px * source.pixel_size_a
+                for h, e in source.extents.items()
+            },
             **{f"held_out_score_half{h}": half.choice.score for h, half in halves.items()},
-            **{f"asymmetric_part_half{h}": found.part for h, found in against.items() if found is not None},
+            **{f"asymmetric_part_half{h}": part for h, part in source.asymmetry.items()},
         },
     )
 
 
-def _decide(
-    run: _Run, half: int, rows: Int[np.ndarray, " n"], weights: Float[np.ndarray, "g s"], extent: Extent
-) -> tuple[Choice, list[Aggregate]]:
-    """Insert the particles of a half and make its trial fits: the choice, and the particles in parts."""
+def _decide(run: _Run, half: int) -> tuple[Choice, list[Aggregate]]:
+    """Add up the particles of a half and make its trial fits: the choice, and the particles in parts."""
     state = run.state
     choice_name, part_names = f"half{half}_choice", _part_names(half)
     piece = state.recall(choice_name)
     if piece is not None:
         recalled = [state.recall(name) for name in part_names]
         return choice_from_piece(piece), [aggregate_from_tensors(*part) for part in recalled if part is not None]
-    split = aggregate_half(
-        run.table, run.stack, rows, weights, half, run.dead, run.progress, state, run.config.group,
-        run.config.chunk_bytes,
-    )  # fmt: skip
+    split, extent = run.source.split(half), run.source.extents[half]
     seed = _seed(run.config.seed, half)
     choice = choose(split, run.region(extent), run.config, run.count(extent), seed, run.progress)
     parts = [split.total()] if half == 1 else [split.seen, split.all_held_out()]
@@ -149,12 +139,10 @@ def _decide(
     return choice, parts
 
 
-def _fit_half(
-    run: _Run, half: int, rows: Int[np.ndarray, " n"], weights: Float[np.ndarray, "g s"], extent: Extent
-) -> _Half:
+def _fit_half(run: _Run, half: int) -> _Half:
     """Everything that is computed from the particles of one half alone."""
-    state, name = run.state, f"half{half}"
-    choice, parts = _decide(run, half, rows, weights, extent)
+    state, name, extent = run.state, f"half{half}", run.source.extents[half]
+    choice, parts = _decide(run, half)
     piece = state.recall(f"{name}_fit")
     if piece is not None:
         result = fit_from_piece(piece)
@@ -164,10 +152,9 @@ def _fit_half(
     total = sum(parts[1:], parts[0])
     run.progress.aggregate(name, total)
     region, count, seed = run.region(extent), run.count(extent), _seed(run.config.seed, half)
-    particles = Particles(run.table, run.stack, run.dead.living(rows), weights, run.table.optics_group)
     result, gaussian_map = fit(
-        total, particles, choice.settings, choice.error, region, run.config, count, seed, run.progress, state,
-        f"fit {name}",
+        total, run.source.particles(half), choice.settings, choice.error, region, run.config, count, seed, run.progress,
+        state, f"fit {name}",
     )  # fmt: skip
     del total
     run.progress.result(name, result)
@@ -178,9 +165,7 @@ def _fit_half(
     return _Half(choice, parts, result, gaussian_map if half == 1 else None)
 
 
-def _fit_all(
-    run: _Run, half1: _Half, half2: _Half, weights: Mapping[int, Float[np.ndarray, "g s"]], extent: Extent
-) -> FitResult:
+def _fit_all(run: _Run, half1: _Half, half2: _Half) -> FitResult:
     """Fit all particles; the halves' parts are used up."""
     state = run.state
     piece = state.recall(_FULL)
@@ -193,10 +178,7 @@ def _fit_all(
     error = error_variance(half1.gaussian_map, *half2.parts)
     total = sum(half2.parts, half1.parts[0])
     settings, seed = joint(half1.choice, half2.choice), _seed(run.config.seed, 0)
-    of_both = np.concatenate([weights[1], weights[2]])
-    own = run.table.optics_group + len(weights[1]) * (run.table.half - 1)
-    particles = Particles(run.table, run.stack, run.dead.living(np.arange(len(run.table))), of_both, own)
-    region, count = run.region(extent), run.count(extent)
+    region, count, particles = run.region(run.largest), run.count(run.largest), run.source.particles(None)
     result, _ = fit(total, particles, settings, error, region, run.config, count, seed, run.progress, state, "fit full")
     run.progress.result("full", result)
     state.drop(_GAUSSIAN_MAP, *_part_names(1), *_part_names(2))
@@ -211,11 +193,3 @@ def _part_names(half: int) -> list[str]:
 
 def _seed(seed: int, half: int) -> int:
     return int(np.random.SeedSequence([seed, half]).generate_state(1)[0])
-
-
-def _named_spectra(table: ParticleTable, noise: Mapping[int, Float[np.ndarray, "g s"]]) -> dict[str, Curve]:
-    return {
-        f"half{half}_{group.name}": spectra[i]
-        for half, spectra in noise.items()
-        for i, group in enumerate(table.optics)
-    }

@@ -39,7 +39,10 @@ class FitResult:
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """Everything a run computed, before validation; ``dead_rows`` of the table were left out for their images."""
+    """Everything a run computed, before validation; ``dead_rows`` of the table were left out for their images.
+
+    ``images_per_second`` is the rate of the pass; None where sums of an earlier pass were fitted.
+    """
 
     half1: FitResult
     half2: FitResult
@@ -48,6 +51,6 @@ class Reconstruction:
     particle_diameter_a: float
     noise_spectra: Mapping[str, Curve]
     seconds: Mapping[str, float]
-    images_per_second: float
+    images_per_second: float | None
     details: Mapping[str, float] = field(default_factory=dict)
     dead_rows: Int[np.ndarray, " k"] = field(default_factory=lambda: np.zeros(0, np.int64))

@@ -23,7 +23,7 @@ from gemmap.fit.voxels import blur, fit_voxels
 
 def fit(
     aggregate: Aggregate,
-    particles: Particles,
+    particles: Particles | None,
     settings: Settings,
     error: Curve,
     region: Region,
@@ -36,8 +36,8 @@ def fit(
 ) -> tuple[FitResult, Volume]:
     """Fit all particles of ``aggregate`` as trials chose; return the result and the map of the Gaussians alone.
 
-    ``particles`` are the same ones, for the engine that goes back to the images, and ``run`` keeps how far that is,
-    under the name of the stage.
+    ``particles`` are the same ones, for the engine that goes back to the images (None for the other), and ``run`` keeps
+    how far that is, under the name of the stage.
     ``error`` is the variance of what the Gaussians cannot represent (:func:`gemmap.fit.residual.error_variance`).
     """
     device = torch.device(config.device)
@@ -50,6 +50,7 @@ def fit(
     if config.schedule is None:
         fitted = fit_to_aggregate(equations, start, settings.steps, config.max_steps, config.shape, progress)
     else:
+        assert particles is not None, "the images engine needs images"
         window = region.on(device)
         fitted = fit_to_images(
             equations, start, window, particles, config.schedule, config.shape, progress, run, stage_name

@@ -27,7 +27,7 @@ class RunSummary:
     n_dead
         Those of the latter left out because their images show nothing.
     particles_per_second
-        Rate of the pass over the particles.
+        Rate of the pass over the particles; None without one.
     wall_seconds, peak_memory_bytes
         Of the whole run.
     map_path
@@ -42,7 +42,7 @@ class RunSummary:
     n_particles: int
     n_excluded: int
     n_dead: int
-    particles_per_second: float
+    particles_per_second: float | None
     wall_seconds: float
     peak_memory_bytes: int
     map_path: Path
@@ -57,7 +57,7 @@ def summary_lines(summary: RunSummary) -> list[str]:
         ("Particles", f"{summary.n_particles:,} used, {summary.n_excluded:,} excluded{_dead(summary.n_dead)}"),
         (
             "Cost",
-            f"{_rate(summary.particles_per_second)} particles/s, {duration_text(summary.wall_seconds)} wall time, "
+            f"{_rate(summary.particles_per_second)}{duration_text(summary.wall_seconds)} wall time, "
             f"{memory_text(summary.peak_memory_bytes)} peak memory",
         ),
         ("Open the map", f"chimerax {shlex.quote(str(summary.map_path))}"),
@@ -88,5 +88,7 @@ def _dead(n: int) -> str:
     return f" ({n:,} dead image{'s' if n > 1 else ''})" if n else ""
 
 
-def _rate(per_second: float) -> str:
-    return f"{per_second:,.0f}" if per_second >= 10 else f"{per_second:.1f}"
+def _rate(per_second: float | None) -> str:
+    if per_second is None:
+        return ""
+    return f"{per_second:,.0f} particles/s, " if per_second >= 10 else f"{per_second:.1f} particles/s, "
