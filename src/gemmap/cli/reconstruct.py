@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from gemmap.api.options import Engine
-from gemmap.cli import reading
+from gemmap.cli import images, reading
 from gemmap.cli.errors import reports_errors
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
 
-_SIZE, _FIT, _IMAGES, _RUN = "Images", "Fit", "Images engine", "Run"
+_FIT, _IMAGES, _RUN = images.PARTICLE_PANEL, "Images engine", images.RUN_PANEL
 
 EXAMPLE = (
     "[bold]Example:[/bold] gemmap reconstruct Refine3D/job010/run_data.star -o run1\n\n"
@@ -55,66 +55,15 @@ def reconstruct(
     class_number: reading.ClassNumber = None,
     bfactor_sign: reading.BFactorSignOption = "file",
     cs_aberrations: reading.CsAberrationsOption = "refuse",
-    flip_hand: Annotated[
-        bool,
-        typer.Option("--flip-hand", help="Turn the poses so that the map comes out mirrored.", rich_help_panel=_SIZE),
-    ] = False,
-    phase_flipped: Annotated[
-        bool,
-        typer.Option("--phase-flipped", help="The images were phase-flipped.", rich_help_panel=_SIZE),
-    ] = False,
-    premultiplied: Annotated[
-        bool,
-        typer.Option("--premultiplied", help="The images were multiplied by their CTF.", rich_help_panel=_SIZE),
-    ] = False,
-    box_px: Annotated[
-        int | None,
-        typer.Option(
-            "--box",
-            metavar="N",
-            help="Downsample the images to this box, even, by Fourier cropping; by default that of most images.",
-            rich_help_panel=_SIZE,
-        ),
-    ] = None,
-    target_pixel_size_a: Annotated[
-        float | None,
-        typer.Option(
-            "--target-pixel-size",
-            metavar="Å",
-            help="Downsample the images to about this pixel size, with the nearest even box.",
-            rich_help_panel=_SIZE,
-        ),
-    ] = None,
-    max_resolution_a: Annotated[
-        float | None,
-        typer.Option(
-            "--max-resolution",
-            metavar="Å",
-            help="Downsample the images as far as this resolution is kept.",
-            rich_help_panel=_SIZE,
-        ),
-    ] = None,
-    normalise: Annotated[
-        bool,
-        typer.Option(
-            "--normalise",
-            help="Bring the background of every image to mean 0, no ramp, standard deviation 1.",
-            rich_help_panel=_SIZE,
-        ),
-    ] = False,
-    window: Annotated[
-        bool,
-        typer.Option("--window", help="Set the background of every image to its mean, softly.", rich_help_panel=_SIZE),
-    ] = False,
-    particle_diameter_a: Annotated[
-        float | None,
-        typer.Option(
-            "--particle-diameter",
-            metavar="Å",
-            help="Diameter of the sphere that holds the particle; by default from the box.",
-            rich_help_panel=_FIT,
-        ),
-    ] = None,
+    flip_hand: images.FlipHand = False,
+    phase_flipped: images.PhaseFlipped = False,
+    premultiplied: images.Premultiplied = False,
+    box_px: images.Box = None,
+    target_pixel_size_a: images.TargetPixelSize = None,
+    max_resolution_a: images.MaxResolution = None,
+    normalise: images.Normalise = False,
+    window: images.Window = False,
+    particle_diameter_a: images.ParticleDiameter = None,
     n_gaussians: Annotated[
         int | None,
         typer.Option(
@@ -128,14 +77,7 @@ def reconstruct(
             rich_help_panel=_FIT,
         ),
     ] = None,
-    sym: Annotated[
-        str,
-        typer.Option(
-            metavar="GROUP",
-            help="Point group of the particle: C7, D2, T, O, I, ..; axes as RELION's.",
-            rich_help_panel=_FIT,
-        ),
-    ] = FitConfig.symmetry,
+    sym: images.Sym = FitConfig.symmetry,
     shape: Annotated[
         Shape,
         typer.Option(
@@ -173,23 +115,12 @@ def reconstruct(
     max_steps: Annotated[
         int, typer.Option(metavar="N", help="Most steps of a fit to the aggregate.", rich_help_panel=_FIT)
     ] = FitConfig.max_steps,
-    seed: Annotated[
-        int, typer.Option(metavar="N", help="Seed of everything random.", rich_help_panel=_FIT)
-    ] = FitConfig.seed,
-    threads: Annotated[
-        int | None, typer.Option(metavar="N", help="Threads; all cores by default.", rich_help_panel=_RUN)
-    ] = None,
+    seed: images.Seed = FitConfig.seed,
+    threads: images.Threads = None,
     device: Annotated[
         str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.", rich_help_panel=_RUN)
     ] = "auto",
-    memory: Annotated[
-        str | None,
-        typer.Option(
-            metavar="AMOUNT",
-            help="Most memory to use, such as 8GB; a run that needs more is refused before it starts.",
-            rich_help_panel=_RUN,
-        ),
-    ] = None,
+    memory: images.Memory = None,
     save_aggregates: Annotated[
         bool,
         typer.Option(
