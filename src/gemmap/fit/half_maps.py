@@ -1,5 +1,6 @@
 """Two fits that share nothing, and one of all particles; a stage that an earlier process kept is not done again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,8 @@ from gemmap.fit.region import Region
 from gemmap.fit.residual import error_variance
 from gemmap.fit.single import fit
 from gemmap.fit.source import ImageSource, Source
+from gemmap.fit.split import Split
+from gemmap.fit.team import Team, owner
 from gemmap.fit.trials import choose
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
@@ -91,12 +94,72 @@ def reconstruct_halves(
     return reconstruct_source(ImageSource.measure(table, stack, config, progress, state), config, progress, state, mask)
 
 
+def reconstruct_together(
+    table: ParticleTable,
+    stack: ImageStack,
+    config: FitConfig,
+    progress: Progress,
+    team: Team,
+    mask: Volume | None = None,
+    keeper: Keeper | None = None,
+) -> Reconstruction | None:
+    """Do the same with several processes: each inserts a share of the particles, and the first two fit a half each.
+
+    Returns
+    -------
+    Reconstruction or None
+        None on all processes but the first.
+    """
+    state = RunState(keeper or Forgetful(), progress)
+    source = ImageSource.measure(table, stack, config, progress, state, team)
+    run = _Run(source, config, progress, mask, state)
+    halves = _fit_halves_together(run, team)
+    return _finish(run, halves) if team.rank == 0 else None
+
+
 def reconstruct_source(
     source: Source, config: FitConfig, progress: Progress, state: RunState, mask: Volume | None = None
 ) -> Reconstruction:
     """Fit one half after the other, then the sum of both, as :func:`reconstruct_halves`, from wherever sums come."""
     run = _Run(source, config, progress, mask, state)
-    halves = {half: _fit_half(run, half) for half in (1, 2)}
+    return _finish(run, {half: _fit_half(run, half) for half in (1, 2)})
+
+
+def _fit_halves_together(run: _Run, team: Team) -> dict[int, _Half]:
+    """Fit each half on one process; the first process has both then, the others their own if any."""
+    # All processes insert both halves before any fits: who fits cannot read.
+    splits = {half: (run.source.split(half), owner(half, team)) for half in (1, 2)}
+    mine = {half: split for half, (split, own) in splits.items() if own == team.rank}
+    del splits
+    halves = {half: _fit_half(run, half, mine.pop(half)) for half in sorted(mine)}
+    for half in (1, 2):
+        own = owner(half, team)
+        if own != 0 and team.rank == own:
+            _hand_over(halves[half], team)
+        elif own != 0 and team.rank == 0:
+            halves[half] = _take_over(run, half, own, team)
+    return halves
+
+
+def _hand_over(half: _Half, team: Team) -> None:
+    """Send everything but the map of the Gaussians alone, which is needed of half 1: that one is never sent."""
+    team.send(choice_to_piece(half.choice), 0)
+    team.send(fit_to_piece(half.result), 0)
+    for part in half.parts:
+        team.send(aggregate_to_tensors(part), 0)
+
+
+def _take_over(run: _Run, half: int, of: int, team: Team) -> _Half:
+    choice, result = choice_from_piece(team.receive(of)), fit_from_piece(team.receive(of))
+    parts = [aggregate_from_tensors(*team.receive(of)) for _ in _part_names(half)]
+    run.progress.aggregate(f"half{half}", sum(parts[1:], parts[0]))
+    run.progress.result(f"half{half}", result)
+    return _Half(choice, parts, result, None)
+
+
+def _finish(run: _Run, halves: Mapping[int, _Half]) -> Reconstruction:
+    """Fit all particles, and put everything together."""
+    source, state = run.source, run.state
     full = _fit_all(run, halves[1], halves[2])
     pass_seconds, pixel_size_a = state.seconds.get(STAGE), source.pixel_size_a
     return Reconstruction(
@@ -120,7 +183,7 @@ def reconstruct_source(
     )
 
 
-def _decide(run: _Run, half: int) -> tuple[Choice, list[Aggregate]]:
+def _decide(run: _Run, half: int, split: Split | None) -> tuple[Choice, list[Aggregate]]:
     """Add up the particles of a half and make its trial fits: the choice, and the particles in parts."""
     state = run.state
     choice_name, part_names = f"half{half}_choice", _part_names(half)
@@ -128,7 +191,8 @@ def _decide(run: _Run, half: int) -> tuple[Choice, list[Aggregate]]:
     if piece is not None:
         recalled = [state.recall(name) for name in part_names]
         return choice_from_piece(piece), [aggregate_from_tensors(*part) for part in recalled if part is not None]
-    split, extent = run.source.split(half), run.source.extents[half]
+    extent = run.source.extents[half]
+    split = split or run.source.split(half)
     seed = _seed(run.config.seed, half)
     choice = choose(split, run.region(extent), run.config, run.count(extent), seed, run.progress)
     parts = [split.total()] if half == 1 else [split.seen, split.all_held_out()]
@@ -139,10 +203,10 @@ def _decide(run: _Run, half: int) -> tuple[Choice, list[Aggregate]]:
     return choice, parts
 
 
-def _fit_half(run: _Run, half: int) -> _Half:
-    """Everything that is computed from the particles of one half alone."""
+def _fit_half(run: _Run, half: int, split: Split | None = None) -> _Half:
+    """Everything that is computed from the particles of one half alone; the source is asked for them if not given."""
     state, name, extent = run.state, f"half{half}", run.source.extents[half]
-    choice, parts = _decide(run, half)
+    choice, parts = _decide(run, half, split)
     piece = state.recall(f"{name}_fit")
     if piece is not None:
         result = fit_from_piece(piece)

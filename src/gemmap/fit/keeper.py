@@ -102,13 +102,13 @@ class RunState:
         self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._clock
         self._clock = now
 
-    def save(self, stage: str) -> None:
-        """End a lap of ``stage`` and, if it is time to, keep what is held.
+    def save(self, stage: str, at_once: bool = False) -> None:
+        """End a lap of ``stage`` and, if it is time to or ``at_once``, keep what is held.
 
         A disk that is full does not end a run whose results may still fit: it is noted, and tried again later.
         """
         self.lap(stage)
-        if not self._new or not self._keeper.due():
+        if not self._new or not (at_once or self._keeper.due()):
             return
         self.hold(**{_SECONDS: ({}, dict(self.seconds))})
         try:

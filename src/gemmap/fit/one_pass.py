@@ -1,5 +1,7 @@
 """The pass over the images of a half: each is read once, and an interrupted pass goes on where it was kept."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from gemmap._types import Float, Int
@@ -9,6 +11,7 @@ from gemmap.fit.keeper import Piece, RunState
 from gemmap.fit.pieces import accumulator_from_piece, accumulator_to_piece, dead_from_piece, dead_to_piece
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.split import N_SETS, Split, places
+from gemmap.fit.team import Alone, Team, share
 from gemmap.geometry.symmetry import NO_SYMMETRY, PointGroup
 from gemmap.particles.batches import images_per_chunk, read_ahead
 from gemmap.particles.dead_images import DeadImages, named
@@ -38,13 +41,16 @@ def aggregate_half(
     state: RunState,
     symmetry: PointGroup = NO_SYMMETRY,
     chunk_bytes: int | None = None,
+    team: Team | None = None,
 ) -> Split:
     """Insert the particles ``rows`` of a half, each in all views that the symmetry makes equal to its own.
 
-    What an earlier process made of them is recalled. ``dead`` counts those whose images show nothing; they are kept
+    Every process of a team inserts its share of them, and all have the sums then. What an earlier process made of them
+    is recalled. ``dead`` counts those whose images show nothing; they are kept
     with the sums that they are left out of.
     """
-    recalled = [state.recall(name) for name in set_names(half)]
+    team = team or Alone()
+    recalled = [state.recall(name) for name in set_names(half)] if team.size == 1 else [None]
     if all(piece is not None for piece in recalled):
         return Split.of([aggregate_from_tensors(*piece) for piece in recalled if piece is not None])
     accumulators = [Accumulator(stack.box_px, table.pixel_size_a, symmetry) for _ in range(N_SETS)]
@@ -54,9 +60,10 @@ def aggregate_half(
         piece = state.recall(name)
         done = 0 if piece is None else accumulator_from_piece(piece, accumulator)
     if done:
-        progress.note(f"half {half}: {done:,} of {len(rows):,} particles were inserted before")
+        progress.note(f"half {half}: {done:,} of {len(share(rows, team)):,} particles were inserted before")
     place = np.full(len(table), -1)
     place[rows] = places(table.original_image[rows])
+    rows = share(rows, team)
     # Chunks of an interrupted pass begin where those of a whole one do: results are the same to the bit.
     chunk = images_per_chunk(stack.box_px, chunk_bytes or CHUNK_BYTES)
     with stage(progress, f"reading and inserting particles of half {half}", len(rows) - done, "particles"):
@@ -74,14 +81,33 @@ def aggregate_half(
                     **{n: accumulator_to_piece(a, done) for n, a in zip(names, accumulators, strict=True)},
                 )
                 state.save(STAGE)
-    state.drop(*names)
+    if team.size > 1:
+        # The share of this process is kept as it is: when the run goes on, all processes add up again.
+        state.hold(
+            **_dead_piece(dead),
+            **{n: accumulator_to_piece(a, len(rows)) for n, a in zip(names, accumulators, strict=True)},
+        )
+        state.save(STAGE, at_once=True)
+        _add_up(accumulators, dead, team)
+    else:
+        state.drop(*names)
     split = Split.of([accumulator.finish() for accumulator in accumulators])
-    state.hold(
-        **_dead_piece(dead), **{n: aggregate_to_tensors(a) for n, a in zip(set_names(half), split.sets(), strict=True)}
-    )
+    if team.size == 1:
+        kept = {n: aggregate_to_tensors(a) for n, a in zip(set_names(half), split.sets(), strict=True)}
+        state.hold(**_dead_piece(dead), **kept)
     state.save(STAGE)
-    _say(dead, rows, half, progress)
+    _say(dead, np.flatnonzero(place >= 0), half, progress)
     return split
+
+
+def _add_up(accumulators: Sequence[Accumulator], dead: DeadImages, team: Team) -> None:
+    """Put together what all processes inserted, and which images they left out."""
+    for accumulator in accumulators:
+        team.add_up(accumulator.sums)
+    told = team.gather(([accumulator.n_particles for accumulator in accumulators], dead.rows))
+    for which, accumulator in enumerate(accumulators):
+        accumulator.n_particles = sum(counts[which] for counts, _ in told)
+    dead.add(np.unique(np.concatenate([rows for _, rows in told])))
 
 
 def recall_dead(n_particles: int, state: RunState) -> DeadImages:

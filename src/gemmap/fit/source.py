@@ -16,6 +16,7 @@ from gemmap.fit.one_pass import aggregate_half, recall_dead
 from gemmap.fit.progress import Progress
 from gemmap.fit.split import Split
 from gemmap.fit.symmetry_check import check_symmetry
+from gemmap.fit.team import Alone, Team
 from gemmap.particles.background import NormalisedStack, WindowedStack
 from gemmap.particles.dead_images import DeadImages
 from gemmap.particles.stack import ImageStack
@@ -91,6 +92,7 @@ class ImageSource:
     config: FitConfig
     progress: Progress
     state: RunState
+    team: Team
     dead: DeadImages
     rows: Mapping[int, Int[np.ndarray, " n"]]
     extents: Mapping[int, Extent]
@@ -100,9 +102,15 @@ class ImageSource:
 
     @classmethod
     def measure(
-        cls, table: ParticleTable, stack: ImageStack, config: FitConfig, progress: Progress, state: RunState
+        cls,
+        table: ParticleTable,
+        stack: ImageStack,
+        config: FitConfig,
+        progress: Progress,
+        state: RunState,
+        team: Team | None = None,
     ) -> Self:
-        """Find extent, symmetry and noise of each half from some of its images."""
+        """Find extent, symmetry and noise of each half from some of its images: every process of a team the same."""
         dead = recall_dead(len(table), state)
         rows = {half: np.flatnonzero(table.half == half) for half in (1, 2)}
         extents = {half: find_extent(table, stack, rows[half], half, dead, config, progress) for half in (1, 2)}
@@ -117,7 +125,9 @@ class ImageSource:
             stack = WindowedStack(stack, circles)
         weights = {half: inverse_noise(table.optics, noise[half]) for half in (1, 2)}
         asymmetry = {half: one.part for half, one in found.items() if one is not None}
-        return cls(table, stack, config, progress, state, dead, rows, extents, noise, weights, asymmetry)
+        return cls(
+            table, stack, config, progress, state, team or Alone(), dead, rows, extents, noise, weights, asymmetry
+        )
 
     @property
     def n_particles(self) -> int:
@@ -143,7 +153,7 @@ class ImageSource:
         """Insert the particles of a half, or recall what an earlier process made of them."""
         return aggregate_half(
             self.table, self.stack, self.rows[half], self.weights[half], half, self.dead, self.progress, self.state,
-            self.config.group, self.config.chunk_bytes,
+            self.config.group, self.config.chunk_bytes, self.team,
         )  # fmt: skip
 
     def particles(self, half: int | None) -> Particles:

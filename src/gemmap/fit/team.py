@@ -1,0 +1,65 @@
+"""Several processes that do one reconstruction: who reads which particles, and how what they found is put together."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from gemmap._types import Int
+from gemmap.fit.keeper import Piece
+
+
+class Team(Protocol):
+    """The processes of a run; all of them call the collective methods in the same order.
+
+    Attributes
+    ----------
+    rank, size
+        Number of this process, from 0, and of all processes.
+    """
+
+    rank: int
+    size: int
+
+    def add_up(self, array: np.ndarray) -> None:
+        """Replace an array, on every process, by the sum over all of them (collective)."""
+
+    def gather(self, value: Any) -> Sequence[Any]:
+        """Return the small values that all processes give, by rank, on every process (collective)."""
+
+    def send(self, piece: Piece, to: int) -> None:
+        """Hand a piece to another process, which must `receive` it."""
+
+    def receive(self, of: int) -> Piece:
+        """Return the piece that another process sends."""
+
+
+class Alone:
+    """The team of one process."""
+
+    rank, size = 0, 1
+
+    def add_up(self, array: np.ndarray) -> None:
+        """The sum over one process is there already."""
+
+    def gather(self, value: Any) -> Sequence[Any]:
+        """Return the value of the one process."""
+        return [value]
+
+    def send(self, piece: Piece, to: int) -> None:
+        """There is nobody to send to."""
+        raise AssertionError(f"process {to} of a team of one")
+
+    def receive(self, of: int) -> Piece:
+        """There is nobody to receive from."""
+        raise AssertionError(f"process {of} of a team of one")
+
+
+def share(rows: Int[np.ndarray, " n"], team: Team) -> Int[np.ndarray, " m"]:
+    """Return the rows that this process reads: a run of neighbours, which mostly lie in the same stacks."""
+    return np.array_split(rows, team.size)[team.rank]
+
+
+def owner(half: int, team: Team) -> int:
+    """Return the process that fits a half: the first two each have one, the first both if it is alone."""
+    return (half - 1) % team.size
