@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 
 from gemmap.api.options import ReconstructionOptions
 from gemmap.api.plan import plan_reconstruction
-from gemmap.api.sums import aggregate, load_sums, merge, require_new_file, save_sums, subtract
-from gemmap.errors import FormatError, InputError, OutputError
+from gemmap.api.sums import aggregate, load_sums, merge, save_sums, subtract
+from gemmap.errors import FormatError, InputError
 from gemmap.fit.kept_sums import KeptSums, SumsSource
 from gemmap.io.relion_write import write_star31
 from gemmap.particles.table import ParticleTable
@@ -201,12 +201,3 @@ def test_the_extent_of_sums_is_the_median_of_their_parts(folder):
     assert SumsSource(sums, 9.5).extents[1].radius_px == 9.5
     assert set(source.noise_spectra()) == {"half1_opticsGroup1", "half2_opticsGroup1"}
     assert (source.n_particles, source.box_px, source.pixel_size_a) == (N, BOX, 4.0)
-
-
-def test_sums_go_to_a_new_safetensors_file(tmp_path):
-    with pytest.raises(OutputError, match=r"expected a name that ends with \.safetensors"):
-        require_new_file(tmp_path / "a.mrc", False)
-    (tmp_path / "a.safetensors").touch()
-    with pytest.raises(OutputError, match="exists; choose another name"):
-        require_new_file(tmp_path / "a.safetensors", False)
-    require_new_file(tmp_path / "a.safetensors", True)

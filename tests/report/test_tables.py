@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gemmap.errors import OutputError
-from gemmap.report.tables import write_fsc_csv, write_noise_csv
+from gemmap.errors import FormatError, InputError, OutputError
+from gemmap.report.tables import read_fsc_csv, write_fsc_csv, write_noise_csv
 
 
 @pytest.mark.parametrize("box_px", [9, 12])
@@ -57,3 +57,21 @@ def test_noise_keeps_its_digits_whatever_its_unit_and_leaves_out_the_corners(tmp
         "1,4.000000,0.250000,2e-09,2e+08",
         "2,2.000000,0.500000,3e-09,123457",
     ]
+
+
+def test_curves_come_back_from_their_table(tmp_path):
+    curves = {name: np.random.default_rng(3).uniform(-1, 1, 6).round(6) for name in ("one", "two, with a comma")}
+    write_fsc_csv(tmp_path / "fsc.csv", curves, 10, 2.0)
+    found = read_fsc_csv(tmp_path / "fsc.csv")
+    assert list(found) == list(curves)
+    for name, curve in curves.items():
+        np.testing.assert_allclose(found[name], curve, atol=1e-9)
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "shell,one\n1,0.5\n", "shell,one\n0,x\n", "shell,one\n0\n"])
+def test_another_table_is_a_sentence(tmp_path, text):
+    (tmp_path / "fsc.csv").write_text(text)
+    with pytest.raises(FormatError, match="is not a table of curves over shells"):
+        read_fsc_csv(tmp_path / "fsc.csv")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_fsc_csv(tmp_path / "none.csv")

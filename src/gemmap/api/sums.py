@@ -10,7 +10,7 @@ from gemmap.api.framing import as_stated
 from gemmap.api.options import ReconstructionOptions
 from gemmap.api.plan import ReconstructionPlan
 from gemmap.api.reading import read
-from gemmap.errors import InputError, OutputError
+from gemmap.errors import InputError
 from gemmap.fit.keeper import Forgetful, RunState
 from gemmap.fit.kept_sums import KeptSums, Members, Part
 from gemmap.fit.kept_tensors import sums_from_tensors, sums_to_tensors
@@ -25,8 +25,6 @@ from gemmap.particles.identity import IdentifiedStack
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 from gemmap.report.record import gemmap_version
-
-SUFFIX = ".safetensors"
 
 
 def save_sums(path: Path | str, sums: KeptSums) -> None:
@@ -159,17 +157,3 @@ def _require_one_image_each(ids: np.ndarray, images: np.ndarray, source: str) ->
             f"{n_images - n_ids:,} images of {source} are in its stacks twice or more, under other names; each may be "
             "counted once: remove the duplicates."
         )
-
-
-def require_new_file(path: Path, overwrite: bool) -> None:
-    """Refuse to write over a file, or one of another kind than .safetensors.
-
-    Raises
-    ------
-    OutputError
-        If it exists and may not be replaced, or has another suffix.
-    """
-    if path.suffix != SUFFIX:
-        raise OutputError(f"{path} is to hold sums; expected a name that ends with {SUFFIX}.")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists; choose another name, or add --overwrite.")

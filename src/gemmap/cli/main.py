@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gemmap.cli import check, convert, demo, reconstruct, simulate, sums, validate
+from gemmap.cli import check, convert, demo, export, reconstruct, simulate, sums, validate
 
 app = typer.Typer(
     name="gemmap",
@@ -22,6 +22,8 @@ app.command(epilog=validate.EXAMPLE)(validate.validate)
 app.command(epilog=sums.AGGREGATE_EXAMPLE)(sums.aggregate)
 app.command(epilog=sums.MERGE_EXAMPLE)(sums.merge)
 app.command(epilog=sums.SUBTRACT_EXAMPLE)(sums.subtract)
+app.command(epilog=export.EXPORT_EXAMPLE)(export.export)
+app.command(epilog=export.VOXELIZE_EXAMPLE)(export.voxelize)
 app.command(epilog=convert.EXAMPLE)(convert.convert)
 app.command(epilog=simulate.EXAMPLE)(simulate.simulate)
 app.command(epilog=demo.EXAMPLE)(demo.demo)

@@ -69,11 +69,12 @@ def aggregate(
     from gemmap.api.options import ReconstructionOptions
     from gemmap.api.plan import plan_reconstruction
     from gemmap.api.sums import aggregate as add_up
-    from gemmap.api.sums import require_new_file, save_sums
+    from gemmap.api.sums import save_sums
     from gemmap.cli.screen import Screen
+    from gemmap.io.folders import require_new_file
 
     path = _required(output)
-    require_new_file(path, overwrite)
+    require_new_file(path, ".safetensors", overwrite)
     if particles is None:
         raise InputError("No particle file was given; give PARTICLES.")
     screen = Screen(verbose=False, quiet=quiet)
@@ -124,11 +125,12 @@ def merge(
 ) -> None:
     """Add sums of different particles; the same particle twice is refused."""
     from gemmap.api.sums import merge as add
-    from gemmap.api.sums import require_new_file, save_sums
+    from gemmap.api.sums import save_sums
     from gemmap.cli.screen import Screen
+    from gemmap.io.folders import require_new_file
 
     path = _required(output)
-    require_new_file(path, overwrite)
+    require_new_file(path, ".safetensors", overwrite)
     sums = add(parts)
     save_sums(path, sums)
     Screen(verbose=False, quiet=False).result([f"{path}: {_contents(sums)}"])
@@ -163,12 +165,13 @@ def subtract(
 ) -> None:
     """Take particles out of sums, such as those of a micrograph, by inserting them once more with the other sign."""
     from gemmap.api.options import ReconstructionOptions
-    from gemmap.api.sums import require_new_file, save_sums
+    from gemmap.api.sums import save_sums
     from gemmap.api.sums import subtract as take_out
     from gemmap.cli.screen import Screen
+    from gemmap.io.folders import require_new_file
 
     path = _required(output)
-    require_new_file(path, overwrite)
+    require_new_file(path, ".safetensors", overwrite)
     if particles is None:
         raise InputError("No particle file was given; give the PARTICLES to take out.")
     options = ReconstructionOptions(

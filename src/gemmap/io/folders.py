@@ -21,6 +21,20 @@ def require_free(folder: Path, overwrite: bool) -> None:
         raise OutputError(f"{folder} exists; choose another folder, or give --overwrite to replace its results.")
 
 
+def require_new_file(path: Path, suffix: str, overwrite: bool) -> None:
+    """Check that a file may be written, before anything is read or computed.
+
+    Raises
+    ------
+    OutputError
+        If it exists and ``overwrite`` is False, or its name does not end with ``suffix``.
+    """
+    if path.suffix != suffix:
+        raise OutputError(f"The output is {path}; expected a name that ends with {suffix}.")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists; choose another name, or add --overwrite.")
+
+
 def require_space(folder: Path, n_bytes: int) -> None:
     """Raise OutputError unless the disk of a folder, which need not exist yet, has this many bytes left."""
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())

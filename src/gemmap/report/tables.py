@@ -5,8 +5,14 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from gemmap._types import Curve
+from gemmap.errors import FormatError, InputError
 from gemmap.io.atomic import atomic_path
+
+#: Columns that say which shell a row is.
+_FRAME_COLUMNS = ("shell", "resolution_a", "spatial_frequency")
 
 
 def write_fsc_csv(path: Path, curves: Mapping[str, Curve], box_px: int, pixel_size_a: float) -> None:
@@ -55,8 +61,36 @@ def _write_curves(path: Path, curves: Mapping[str, Curve], box_px: int, pixel_si
             raise ValueError(f"curve {name!r} has {len(curve)} values; a box of {box_px} pixels has {n_shells} shells")
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle, lineterminator="\n")
-        writer.writerow(["shell", "resolution_a", "spatial_frequency", *curves])
+        writer.writerow([*_FRAME_COLUMNS, *curves])
         for shell in range(n_shells):
             resolution_a = box_px * pixel_size_a / shell if shell else math.inf
             frame = (f"{resolution_a:.6f}", f"{1.0 / resolution_a:.6f}")
             writer.writerow([shell, *frame, *(form % curve[shell] for curve in curves.values())])
+
+
+def read_fsc_csv(path: Path) -> dict[str, Curve]:
+    """Read curves written by `write_fsc_csv`, by name.
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read.
+    FormatError
+        If it is another table.
+    """
+    try:
+        with open(path, newline="", encoding="utf-8") as handle:
+            rows = list(csv.DictReader(handle, strict=True))
+        curves = {
+            name: np.array([float(row[name]) for row in rows])
+            for name in (rows[0] if rows else {})
+            if name not in _FRAME_COLUMNS
+        }
+        shells = [int(row["shell"]) for row in rows]
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except (ValueError, KeyError, TypeError, csv.Error):
+        shells, curves = [], {}
+    if not curves or shells != list(range(len(shells))):
+        raise FormatError(f"{path} is not a table of curves over shells; expected the fsc.csv of a run.")
+    return curves
