@@ -385,3 +385,11 @@ def test_a_symmetry_whose_axes_a_mirror_moves(gemmap: Callable, particles: Path,
     assert outcome.code == 2
     assert f"the axes of {sym.upper()} are others in the mirror image: leave it out" in " ".join(outcome.err.split())
     assert not (tmp_path / "run").exists()
+
+
+def test_particles_as_used_say_that_they_are_dark(reconstruct: Callable, tmp_path: Path) -> None:
+    sentence = "200 of 200 particles are dark on disk, which a STAR file cannot say"
+    reconstruct()
+    assert sentence not in (tmp_path / "run" / "particles.star").read_text()
+    reconstruct("--invert")
+    assert sentence in (tmp_path / "run" / "particles.star").read_text()
