@@ -164,8 +164,18 @@ def test_cryosparc_means_other_axes_by_odd_dihedral_names_only() -> None:
 
 @pytest.mark.parametrize(
     ("name", "same"),
-    [("C1", True), ("C7", True), ("D3", True), ("D3y", True), ("O", True), ("I1", True), ("I2", True), ("T", False)]
-    + [("I3", False), ("I4", False)],
+    [
+        ("C1", True),
+        ("C7", True),
+        ("D3", True),
+        ("D3y", True),
+        ("O", True),
+        ("I1", True),
+        ("I2", True),
+        ("T", False),
+        ("I3", False),
+        ("I4", False),
+    ],
 )
 def test_mirror_image_of_symmetric_points(name: str, same: bool) -> None:
     """Copies of a point under the group, mirrored along z: they are copies of one of them under it, or not."""
