@@ -67,6 +67,18 @@ def test_two_in_two_hundred(gemmap: Callable, particles: Path, tmp_path: Path, o
     assert np.abs(curves(tmp_path / "run") - curves(tmp_path / "whole"))[:8].max() < 0.05
 
 
+def test_particles_as_used_keep_their_own_size(gemmap: Callable, particles: Path, tmp_path: Path) -> None:
+    """The run works in another box; its particles.star describes the images on disk, which are as they were."""
+    kill(particles, {57: np.nan})
+    outcome = gemmap("reconstruct", particles, "-o", tmp_path / "run", *AGGREGATE, "--box", 36)
+    assert outcome.code == 0, outcome.err
+    before, _ = read_relion(particles)
+    used, _ = read_relion(tmp_path / "run" / "particles.star")
+    assert len(used) == 199
+    assert [(g.box_px, g.pixel_size_a) for g in used.optics] == [(g.box_px, g.pixel_size_a) for g in before.optics]
+    assert gemmap("check", tmp_path / "run" / "particles.star").code == 0
+
+
 def test_as_if_they_were_not_there(gemmap: Callable, particles: Path, tmp_path: Path) -> None:
     """The back-projection of a half is that of a file without them; noise is measured on all images here."""
     fewer = without(particles, [57, 190])

@@ -377,3 +377,19 @@ def test_stacks_outside_are_read_if_allowed(
     assert "--allow-outside if you trust the file.\n" in outcome.err
     assert not (tmp_path / "no").exists()
     assert gemmap("reconstruct", inside, "-o", tmp_path / "yes", "--allow-outside").code == 0
+
+
+@pytest.mark.parametrize("sym", ["T", "I3", "i4"])
+def test_a_symmetry_whose_axes_a_mirror_moves(gemmap: Callable, particles: Path, tmp_path: Path, sym: str) -> None:
+    outcome = gemmap("reconstruct", particles, "-o", tmp_path / "run", "--sym", sym, "--flip-hand")
+    assert outcome.code == 2
+    assert f"the axes of {sym.upper()} are others in the mirror image: leave it out" in " ".join(outcome.err.split())
+    assert not (tmp_path / "run").exists()
+
+
+def test_particles_as_used_say_that_they_are_dark(reconstruct: Callable, tmp_path: Path) -> None:
+    sentence = "200 of 200 particles are dark on disk, which a STAR file cannot say"
+    reconstruct()
+    assert sentence not in (tmp_path / "run" / "particles.star").read_text()
+    reconstruct("--invert")
+    assert sentence in (tmp_path / "run" / "particles.star").read_text()

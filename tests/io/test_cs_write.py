@@ -9,7 +9,7 @@ from io_project import assert_same_particles, random_table
 
 from gemmap.errors import InputError
 from gemmap.io.cs import read_cs
-from gemmap.io.cs_write import write_cs
+from gemmap.io.cs_write import with_low_orders_moved, write_cs
 
 
 class TestWriting:
@@ -34,3 +34,16 @@ class TestWriting:
         table = replace(table, optics=tuple(replace(g, box_px=None) for g in table.optics))
         with pytest.raises(InputError, match="box of the images"):
             write_cs(tmp_path / "a.cs", table)
+
+    def test_aberrations_of_a_group_with_two_voltages(self, tmp_path: Path) -> None:
+        """Its phases are the group's whatever the voltage, whereas lengths in Å depend on the wavelength."""
+        table = random_table(6)
+        optics = tuple(replace(group, odd_zernike=(2.0, 4.0, 0.3, 1.0, 2.0, 0.2)) for group in table.optics)
+        assert table.ctf is not None
+        ctf = replace(table.ctf, voltage_kv=np.array([300.0, 200.0, 300.0, 200.0, 200.0, 300.0]))
+        table = with_low_orders_moved(replace(table, optics=optics, ctf=ctf))
+        write_cs(tmp_path / "a.cs", table)
+        back, _ = read_cs(tmp_path / "a.cs", aberrations="model")
+        for row in range(6):
+            ours, theirs = (t.optics[t.optics_group[row]].odd_zernike for t in (table, back))
+            np.testing.assert_allclose(theirs, ours, rtol=1e-5)

@@ -60,7 +60,13 @@ class ReconstructionOptions(ReadingOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         # Its name as RELION writes it, or a refusal.
-        object.__setattr__(self, "sym", FitConfig(symmetry=self.sym).group.name)
+        group = FitConfig(symmetry=self.sym).group
+        object.__setattr__(self, "sym", group.name)
+        if self.flip_hand and not group.mirrors_to_itself:
+            raise InputError(
+                f"--flip-hand mirrors along z, and the axes of {self.sym} are others in the mirror image: leave it "
+                "out, and mirror the map afterwards."
+            )
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; expected 0 or more.")
         _ = self.memory_bytes

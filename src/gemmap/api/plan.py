@@ -151,7 +151,8 @@ def plan_reconstruction(
         config=replace(config, chunk_bytes=memory.chunk_bytes),
         table=table,
         stack=stack,
-        table_as_read=as_read,
+        # What is said to be dark is so in the record too.
+        table_as_read=replace(as_read, image_sign=-as_read.image_sign) if options.invert else as_read,
         images_text=framed.images_text,
         split=split,
         mask=mask,

@@ -112,7 +112,9 @@ def carry_out(
             folder.log.write(line)
         result = _compute(plan, folder, progress, keeper)
         if result.dead_images:
-            folder.replace_particles(result.table, getattr(plan.stack, "paths", None))
+            dead = np.array([*result.dead_images]) - 1
+            used = plan.table_as_read.select(np.delete(np.arange(len(plan.table)), dead))
+            folder.replace_particles(used, plan.stack_files or None)
         for line in summary_lines(summarise(result)):
             folder.log.write(line)
         folder.write_record(_finished(record, result))

@@ -9,6 +9,7 @@ import numpy as np
 from gemmap.errors import InputError
 from gemmap.geometry.rotations import to_cryosparc_pose
 from gemmap.io.atomic import atomic_path
+from gemmap.io.columns import number_rows
 from gemmap.io.cs_aberrations import cs_values
 from gemmap.io.losses import Loss, applied_losses
 from gemmap.particles.optics_group import OpticsGroup
@@ -137,12 +138,14 @@ def _ctf_columns(table: ParticleTable) -> _Columns:
         "ctf/bfactor": ("<f4", table.ctf.bfactor_a2),
     }
     if has_cs_aberrations(table):
-        first = [int(np.flatnonzero(table.optics_group == number)[0]) for number in range(len(table.optics))]
-        groups = [
-            cs_values(g.odd_zernike, g.even_zernike, g.magnification, float(table.ctf.voltage_kv[row]))
-            for g, row in zip(table.optics, first, strict=True)
-        ]
-        columns |= {name: ("<f4", np.stack([g[name] for g in groups])[table.optics_group]) for name in groups[0]}
+        # The fields are lengths: of the same phases, they differ with the wavelength.
+        first, kind = number_rows([table.optics_group, table.ctf.voltage_kv])
+        values = []
+        for row in first:
+            g = table.optics[table.optics_group[row]]
+            voltage_kv = float(table.ctf.voltage_kv[row])
+            values.append(cs_values(g.odd_zernike, g.even_zernike, g.magnification, voltage_kv))
+        columns |= {name: ("<f4", np.stack([fields[name] for fields in values])[kind]) for name in values[0]}
     return columns
 
 
