@@ -42,6 +42,8 @@ class FitConfig:
         Of the images engine; None fits with the aggregate engine.
     symmetry
         Point group of the particle (:func:`gemmap.geometry.symmetry.point_group`).
+    refuse_dark
+        Stop if the particles seem to be dark: what a control of pure noise must not do.
     """
 
     particle_diameter_a: float | None = None
@@ -55,6 +57,7 @@ class FitConfig:
     window: bool = False
     schedule: Schedule | None = None
     symmetry: str = "C1"
+    refuse_dark: bool = True
 
     def __post_init__(self) -> None:
         if self.particle_diameter_a is not None and not self.particle_diameter_a > 0:

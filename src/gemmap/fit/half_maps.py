@@ -117,6 +117,22 @@ def reconstruct_together(
     return _finish(run, halves) if team.rank == 0 else None
 
 
+def fit_half_maps(
+    table: ParticleTable, stack: ImageStack, config: FitConfig, progress: Progress, mask: Volume | None = None
+) -> tuple[FitResult, FitResult]:
+    """Do the same without the fit to all particles; those of half 0 are left out."""
+    state = RunState(Forgetful(), progress)
+    return fit_source_halves(ImageSource.measure(table, stack, config, progress, state), config, progress, state, mask)
+
+
+def fit_source_halves(
+    source: Source, config: FitConfig, progress: Progress, state: RunState, mask: Volume | None = None
+) -> tuple[FitResult, FitResult]:
+    """Fit one half after the other, from wherever their sums come."""
+    run = _Run(source, config, progress, mask, state)
+    return _fit_half(run, 1).result, _fit_half(run, 2).result
+
+
 def reconstruct_source(
     source: Source, config: FitConfig, progress: Progress, state: RunState, mask: Volume | None = None
 ) -> Reconstruction:

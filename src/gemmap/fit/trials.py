@@ -55,7 +55,7 @@ def choose(
     device = torch.device(config.device)
     copies = Copies.of(config.group, device)
     equations = NormalEquations.build(split.seen, region.size, device)
-    score = _positive_score(equations, split, region, len(copies))
+    score = _positive_score(equations, split, region, len(copies), config.refuse_dark)
     gains, tried, u = _try_voxels(equations, score, region, progress)
     voxels = TRIED[tried]
     best: list[tuple[Step, Scored]] = []
@@ -107,7 +107,9 @@ def _inside_is_better(trial: Volume, error: Curve, split: Split, region: Region,
     return inside.value > everywhere.value + CAUTION * score.error(inside, everywhere)
 
 
-def _positive_score(equations: NormalEquations, split: Split, region: Region, order: int) -> HeldOutScore:
+def _positive_score(
+    equations: NormalEquations, split: Split, region: Region, order: int, refuse_dark: bool
+) -> HeldOutScore:
     """The score within the particle's envelope, after making sure that the particle is bright."""
     device = equations.data.device
     maps = [to_cube(back_projection(a), region.size, device) for a in (split.seen, split.all_held_out())]
@@ -119,7 +121,7 @@ def _positive_score(equations: NormalEquations, split: Split, region: Region, or
         densities.append(blur(fit_voxels(signed, everywhere, QUICK), QUICK.blob_px, signed.grid))
     positive, negative = score.measure(densities[0]), score.measure(-densities[1])
     least = max(INVERTED_MARGIN * positive.value, positive.value + INVERTED_ERRORS * score.error(positive, negative))
-    if negative.value > least:
+    if refuse_dark and negative.value > least:
         raise InputError(
             "The particles seem to be dark: negative density predicts held-out images better (score "
             f"{negative.value:.3f}) than positive density ({positive.value:.3f}); expected bright particles, add "

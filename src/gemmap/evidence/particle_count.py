@@ -1,0 +1,132 @@
+"""Resolution against the number of particles (ResLog, Stagg et al. 2014; B-factor plot, Rosenthal & Henderson 2003)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gemmap._types import Float, Volume
+from gemmap.evidence.case import Case, Labelled
+from gemmap.fit.half_maps import fit_half_maps
+from gemmap.fit.progress import Progress
+from gemmap.particles.halves import by_appearance
+from gemmap.validate.cross_fsc import cross_fsc
+from gemmap.validate.phase_randomise import half_map_fsc
+from gemmap.validate.resolution import HALF_MAP_THRESHOLD, TRUTH_THRESHOLD, Resolution, resolution_at
+
+#: Parts of the particles, from few to all.
+FRACTIONS = (16, 8, 4, 2, 1)
+#: Fewer images in a half are no reconstruction.
+LEAST_PER_HALF = 64
+#: Curves and how they are read: ``map`` is the cross-FSC.
+NAMES = ("map", "half_maps", "backprojection")
+
+
+@dataclass(frozen=True)
+class Line:
+    """1/d^2 = slope ln N + intercept; ``bfactor_a2`` = 2 / slope, Å^2, and its standard error; None without one."""
+
+    slope: float
+    intercept: float
+    bfactor_a2: float
+    error_a2: float | None
+
+    def resolution_a(self, n: float) -> float:
+        """Resolution that the line foretells for n particles, Å; infinite where it gives none."""
+        square = self.slope * np.log(n) + self.intercept
+        return float(1.0 / np.sqrt(square)) if square > 0 else float("inf")
+
+
+@dataclass(frozen=True, eq=False)
+class ParticleCount:
+    """Resolutions of growing parts of the particles.
+
+    Attributes
+    ----------
+    counts
+        Particles of both halves, ascending.
+    resolutions
+        By name (``map``: cross-FSC 0.5; ``half_maps`` and ``backprojection``: half-map FSC 0.143, masked and
+        corrected), one for each count.
+    lines
+        Straight lines through the points that are resolved and not at Nyquist; a name with fewer than two is left out.
+    """
+
+    counts: tuple[int, ...]
+    resolutions: Mapping[str, tuple[Resolution, ...]]
+    lines: Mapping[str, Line]
+
+    def line(self) -> str:
+        """The finding in a sentence."""
+        values = ", ".join(f"{n:,}: {r.value_text}" for n, r in zip(self.counts, self.resolutions["map"], strict=True))
+        fitted = self.lines.get("map")
+        if fitted is None:
+            return f"{values}; no line: fewer than two points below Nyquist"
+        error = "" if fitted.error_a2 is None else f" +- {fitted.error_a2:.0f}"
+        twice = fitted.resolution_a(2.0 * self.counts[-1])
+        return f"{values}; B-factor {fitted.bfactor_a2:.0f}{error} Å^2, twice the particles would give {twice:.2f} Å"
+
+
+def count_particles(case: Case, progress: Progress) -> ParticleCount:
+    """Reconstruct both halves from a sixteenth, eighth, quarter and half of their images, spread over the whole set.
+
+    Copies of an image are in the same part, and a part holds all smaller ones. The whole is the run itself; its mask is
+    used for all.
+    """
+    image = np.zeros(len(case.table), np.int64)
+    for half in (1, 2):
+        rows = np.flatnonzero(case.table.half == half)
+        image[rows] = by_appearance(case.table.original_image[rows])
+    counts: list[int] = []
+    found: dict[str, list[Resolution]] = {name: [] for name in NAMES}
+    for fraction in FRACTIONS:
+        rows = np.flatnonzero(image % fraction == 0)
+        if min(len(np.unique(image[rows][case.table.half[rows] == half])) for half in (1, 2)) < LEAST_PER_HALF:
+            continue
+        maps, backprojections = case.half_maps, case.backprojections
+        if fraction > 1:
+            label = Labelled(progress, f"1/{fraction} of the particles")
+            one, two = fit_half_maps(case.only(rows), case.stack, case.config, label, case.region)
+            maps, backprojections = (one.map, two.map), (one.backprojection, two.backprojection)
+        counts.append(len(rows))
+        for name, resolution in _resolutions(case, maps, backprojections).items():
+            found[name].append(resolution)
+    resolutions = {name: tuple(values) for name, values in found.items()}
+    lines = {name: fit_line(counts, values) for name, values in resolutions.items()}
+    return ParticleCount(tuple(counts), resolutions, {name: one for name, one in lines.items() if one is not None})
+
+
+def fit_line(counts: Sequence[int], resolutions: Sequence[Resolution]) -> Line | None:
+    """Least squares of 1/d^2 on ln N; None with fewer than two points, or where the resolution does not grow."""
+    used = [i for i, r in enumerate(resolutions) if r.is_resolved and not r.at_nyquist]
+    if len(used) < 2:
+        return None
+    x: Float[np.ndarray, " n"] = np.log([counts[i] for i in used])
+    y: Float[np.ndarray, " n"] = np.array([1.0 / resolutions[i].value_a ** 2 for i in used])
+    slope, intercept = (float(value) for value in np.polyfit(x, y, 1))
+    if slope <= 0:
+        return None
+    error = None
+    if len(used) > 2:
+        residual = y - slope * x - intercept
+        of_slope = np.sqrt((residual**2).sum() / (len(used) - 2) / ((x - x.mean()) ** 2).sum())
+        error = float(2.0 / slope**2 * of_slope)
+    return Line(slope, intercept, 2.0 / slope, error)
+
+
+def _resolutions(
+    case: Case, maps: tuple[Volume, Volume], backprojections: tuple[Volume, Volume]
+) -> dict[str, Resolution]:
+    n, size_a, mask = case.box_px, case.pixel_size_a, case.mask
+
+    def read(curve: np.ndarray, threshold: float, estimator: str) -> Resolution:
+        return resolution_at(curve, threshold, n, size_a, estimator, case.mask_name, interpolate=True)
+
+    corrected = {
+        name: half_map_fsc(*pair, mask, case.seed, case.workers).corrected
+        for name, pair in (("half_maps", maps), ("backprojection", backprojections))
+    }
+    return {
+        "map": read(cross_fsc(*maps, *backprojections, mask).full, TRUTH_THRESHOLD, "cross-FSC"),
+        **{name: read(curve, HALF_MAP_THRESHOLD, "half-map FSC") for name, curve in corrected.items()},
+    }
