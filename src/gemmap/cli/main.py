@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gemmap.cli import check, convert, demo, export, reconstruct, simulate, sums, validate
+from gemmap.cli import check, convert, demo, evidence, export, reconstruct, simulate, sums, validate
 
 app = typer.Typer(
     name="gemmap",
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command(epilog=reconstruct.EXAMPLE)(reconstruct.reconstruct)
 app.command(epilog=check.EXAMPLE)(check.check)
 app.command(epilog=validate.EXAMPLE)(validate.validate)
+app.command(epilog=evidence.EXAMPLE)(evidence.evidence)
 app.command(epilog=sums.AGGREGATE_EXAMPLE)(sums.aggregate)
 app.command(epilog=sums.MERGE_EXAMPLE)(sums.merge)
 app.command(epilog=sums.SUBTRACT_EXAMPLE)(sums.subtract)

@@ -50,7 +50,7 @@ class PureNoise:
         """The finding in a sentence."""
         n = self.beyond_chance("half_maps_masked")
         return (
-            f"from shell {FIRST_SHELL} up the FSC of two maps of noise is at most {self.largest('half_maps_masked'):.3f} "
+            f"from shell {FIRST_SHELL} up two maps of noise have an FSC of at most {self.largest('half_maps_masked'):.3f} "
             f"in the mask and {self.largest('half_maps_unmasked'):.3f} without (back-projections "
             f"{self.largest('backprojection_masked'):.3f} and {self.largest('backprojection_unmasked'):.3f}); "
             f"{n or 'no'} shell{'s' if n != 1 else ''} beyond chance"

@@ -1,0 +1,197 @@
+"""Tests of a finished run on its own particles: is what the map shows in the data?"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gemmap.api.export import read_finished
+from gemmap.api.options import ReconstructionOptions
+from gemmap.api.plan import ReconstructionPlan, plan_reconstruction
+from gemmap.errors import FormatError, GemError, InputError
+from gemmap.evidence.case import Case
+from gemmap.evidence.held_out import FRACTION, hold_out
+from gemmap.evidence.noise_substitution import substitute_noise
+from gemmap.evidence.particle_count import count_particles
+from gemmap.evidence.pure_noise import reconstruct_noise
+from gemmap.fit.progress import Progress, Silent
+from gemmap.io.atomic import atomic_path
+from gemmap.io.lock import FileLock
+from gemmap.io.mrc import read_map
+from gemmap.report.evidence_files import (
+    FIGURE_NAME,
+    FILES,
+    RECORD_NAME,
+    Finding,
+    record_of,
+    write_evidence_figure,
+    write_record,
+    write_table,
+)
+from gemmap.report.record import write_readme
+from gemmap.report.run_folder import JOB_NAME, LOG_NAME
+
+TESTS = tuple(FILES)
+#: A test that cannot be done on these particles, and why.
+_NOT_DONE = {
+    "noise-substitution": "the FSC never falls below 0.8: there is nothing beyond",
+    "held-out": "there are too few particles to hold some out",
+}
+
+
+def gather_evidence(
+    run: Path | str,
+    tests: Sequence[str] = TESTS,
+    *,
+    seed: int = 0,
+    hold_out_fraction: float = FRACTION,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Finding | None]:
+    """Repeat a finished run on changed particles, and write what that shows into its folder.
+
+    Parameters
+    ----------
+    run
+        Folder that ``gemmap reconstruct -o`` made; the particles must be where they were.
+    tests
+        Some of ``noise-substitution``, ``held-out``, ``pure-noise`` and ``particle-count``.
+    seed
+        Of phases and noise.
+    hold_out_fraction
+        Part of each half that is held out.
+    threads
+        None for the run's own number.
+    progress
+        Told what happens.
+
+    Returns
+    -------
+    dict
+        What each test found; None where the particles do not allow it.
+
+    Raises
+    ------
+    InputError
+        If it is no folder of a finished run, its particles are gone or changed, or a test is unknown.
+    OutputError
+        If another process writes to the folder, or a file cannot be written.
+    """
+    run = Path(run)
+    names = checked(tests)
+    if not 0.0 < hold_out_fraction <= 0.5:
+        raise InputError(f"The fraction to hold out is {hold_out_fraction:g}; expected more than 0 and at most 0.5.")
+    job = read_finished(run)
+    lock = FileLock(run / LOG_NAME)
+    try:
+        plan = _plan_again(run, job, threads)
+        case = _case(run, job, plan, seed)
+        last_shell = int(job["resolutions"]["map"]["shell"])
+        return _do(run, names, case, last_shell, hold_out_fraction, Silent() if progress is None else progress)
+    finally:
+        lock.release()
+
+
+def checked(tests: Sequence[str]) -> tuple[str, ...]:
+    """Return the tests in their usual order; ``all`` stands for all of them.
+
+    Raises
+    ------
+    InputError
+        If one is unknown.
+    """
+    unknown = [name for name in tests if name not in (*TESTS, "all")]
+    if unknown or not tests:
+        raise InputError(f"The test is {(unknown or ['none'])[0]!r}; expected all, or some of {', '.join(TESTS)}.")
+    return TESTS if "all" in tests else tuple(name for name in TESTS if name in tests)
+
+
+def _do(
+    run: Path, names: Sequence[str], case: Case, last_shell: int, fraction: float, progress: Progress
+) -> dict[str, Finding | None]:
+    work: Mapping[str, Callable[[], Finding | None]] = {
+        "noise-substitution": lambda: substitute_noise(case, progress),
+        "held-out": lambda: hold_out(case, progress, last_shell, fraction),
+        "pure-noise": lambda: reconstruct_noise(case, progress),
+        "particle-count": lambda: count_particles(case, progress),
+    }
+    found: dict[str, Finding | None] = {}
+    records = _earlier(run)
+    for name in names:
+        try:
+            finding = work[name]()
+        except GemError as error:
+            raise type(error)(f"The test {name} of {run} could not be done: {error}") from error
+        found[name] = finding
+        if finding is None:
+            records[name] = {"text": f"not done: {_NOT_DONE[name]}"}
+        else:
+            write_table(run / FILES[name], finding, case.box_px, case.pixel_size_a)
+            records[name] = record_of(finding)
+        # What was found is there when the next test is interrupted.
+        write_record(run / RECORD_NAME, records)
+        _add_to_job(run, records)
+    drawn = {name: finding for name, finding in found.items() if finding is not None}
+    if drawn:
+        write_evidence_figure(run / FIGURE_NAME, drawn, case.box_px, case.pixel_size_a)
+    write_readme(run)
+    return found
+
+
+def evidence_lines(records: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a user reads, as labels and texts, from the records of tests."""
+    return [(name, str(records[name]["text"])) for name in TESTS if name in records]
+
+
+def _plan_again(run: Path, job: Mapping[str, Any], threads: int | None) -> ReconstructionPlan:
+    """Read the particles of the run as it did."""
+    if job["config"].get("particles") is None:
+        raise InputError(f"The particles of the run in {run} were in memory; there is nothing to test with.")
+    _require_unchanged(job)
+    values = {**job["config"], **({} if threads is None else {"threads": threads})}
+    return plan_reconstruction(ReconstructionOptions.from_values(values, str(run / JOB_NAME)))
+
+
+def _require_unchanged(job: Mapping[str, Any]) -> None:
+    for file in job["inputs"]:
+        path = Path(file["path"])
+        size = path.stat().st_size if path.exists() else None
+        if size != file["size_bytes"]:
+            what = "is not there any more" if size is None else "has changed"
+            raise InputError(f"{path} {what} since the run; the tests need the particles as they were.")
+
+
+def _case(run: Path, job: Mapping[str, Any], plan: ReconstructionPlan, seed: int) -> Case:
+    names = ("run_half1_class001_unfil", "run_half2_class001_unfil", "backprojection_half1", "backprojection_half2")
+    one, two, back1, back2 = (read_map(run / f"{name}.mrc")[0] for name in names)
+    return Case(
+        table=plan.table,
+        stack=plan.stack,
+        config=plan.config,
+        region=plan.mask,
+        half_maps=(one, two),
+        backprojections=(back1, back2),
+        mask=read_map(run / "mask.mrc")[0],
+        mask_name=str(job["resolutions"]["map"]["mask"]),
+        particle_diameter_a=float(job["results"]["particle_diameter_a"]),
+        seed=seed,
+        workers=plan.n_threads,
+    )
+
+
+def _earlier(run: Path) -> dict[str, Any]:
+    """Records of tests done before."""
+    try:
+        return dict(json.loads((run / RECORD_NAME).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, OSError):
+        raise FormatError(f"{run / RECORD_NAME} is damaged; remove it.") from None
+
+
+def _add_to_job(run: Path, records: Mapping[str, Any]) -> None:
+    job = json.loads((run / JOB_NAME).read_text(encoding="utf-8"))
+    job["results"]["evidence"] = records
+    with atomic_path(run / JOB_NAME) as temporary:
+        text = json.dumps(job, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+        temporary.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
