@@ -232,6 +232,7 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
         "n_half2": result.split.n_half2,
         "halves_from_file": result.split.from_file,
         "details": r.details,
+        "trial_scores": r.trial_scores,
         "fits": {
             name: {
                 "n_particles": fit.n_particles,
@@ -239,6 +240,7 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
                 "n_steps": fit.steps[-1].step,
                 "stopped_because": fit.stopped_because,
                 "details": fit.details,
+                "steps": fit.steps,
             }
             for name, fit in fits.items()
         },

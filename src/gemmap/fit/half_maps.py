@@ -115,6 +115,7 @@ def reconstruct_halves(
         particle_diameter_a=2.0 * largest.radius_px * table.pixel_size_a,
         noise_spectra=_named_spectra(table, noise),
         dead_rows=dead.rows,
+        trial_scores={f"half{h}": half.choice.scores for h, half in halves.items()},
         seconds=state.seconds,
         images_per_second=len(table) / max(state.seconds[STAGE], 1e-9),
         details={
