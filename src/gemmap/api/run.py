@@ -24,6 +24,7 @@ from gemmap.fit.records import Reconstruction
 from gemmap.io.checkpoint import Checkpoint, remove_checkpoint
 from gemmap.io.folders import require_space
 from gemmap.particles.table import ParticleTable
+from gemmap.report.html.page import REPORT_NAME
 from gemmap.report.record import InputFile, RunRecord, peak_memory_bytes
 from gemmap.report.run_folder import MAP_NAME, RunFolder
 from gemmap.report.summary import RunSummary, duration_text, summary_lines
@@ -117,6 +118,7 @@ def carry_out(
             folder.log.write(line)
         folder.write_record(_finished(record, result))
         remove_checkpoint(folder.checkpoint_path)
+        folder.write_report()
     except KeyboardInterrupt:
         message = f"Interrupted after {duration_text(time.monotonic() - started)}; {_kept(plan, folder)}."
         _close(folder, record, "interrupted", message)
@@ -146,7 +148,14 @@ def summarise(result: ReconstructionResult) -> RunSummary:
         wall_seconds=result.seconds["total"],
         peak_memory_bytes=peak_memory_bytes(),
         map_path=(result.folder or Path()) / MAP_NAME,
+        report_path=_report_path(result.folder),
     )
+
+
+def _report_path(folder: Path | None) -> Path | None:
+    if folder is None or not (folder / REPORT_NAME).is_file():
+        return None
+    return folder / REPORT_NAME
 
 
 def _compute(

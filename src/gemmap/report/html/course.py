@@ -27,7 +27,7 @@ def fits(run: RunFiles) -> Section:
         if fit:
             numbers = (fit.get("n_particles"), fit.get("n_gaussians"), fit.get("n_steps"))
             rows.append((label, *(_count(n) for n in numbers), fit.get("stopped_because", "")))
-    parts: list[Html] = [table(rows, ("Fit", "Particles", "Gaussians", "Steps", "Stopped because"), "words")]
+    parts: list[Html] = [table(rows, ("Fit", "Particles", "Gaussians", "Steps", "Stopped because"), "words wide")]
     plots = {
         "plot-loss": ("loss", "Loss less that of the start (nats)", "Loss of the fits: the data term."),
         "plot-gaussians": ("n_gaussians", "Gaussians", "Number of Gaussians of the map."),

@@ -52,7 +52,7 @@ def resolution(run: RunFiles) -> Section:
     if rows:
         children += [
             paragraph("Half-map FSC stands beside it, as RELION measures it:"),
-            table(rows, ("", "Resolution", "FSC", "Mask"), "words"),
+            table(rows, ("", "Resolution", "FSC", "Mask"), "words wide"),
         ]
     data = _fsc_plot(run, stated)
     if data is not None:
@@ -167,6 +167,6 @@ def guinier(run: RunFiles) -> Section:
         series.append(Series("Fitted line", along, intercept + slope * along, 1, True))
     if general is not None and "rlnBfactorUsedForSharpening" in general:
         bfactor_a2 = float(general.floats("rlnBfactorUsedForSharpening")[0])
-        words.append(f"The map was sharpened with a B-factor of {bfactor_a2:.0f} Å².")
+        words.append(f"The map was sharpened with a B-factor of {bfactor_a2:.0f} Å²".replace(" -", " −") + ".")
     body = figure("plot-guinier", " ".join(words), "Logarithm of amplitudes over the square of spatial frequency")
     return Section("guinier", title, body, data={"plot-guinier": lines("1/d² (1/Å²)", "ln amplitude", series)})

@@ -109,4 +109,6 @@ def _count(value: Any) -> str:
 
 
 def _size(value: Any) -> str:
-    return memory_text(value) if isinstance(value, int) else "not there"
+    if not isinstance(value, int):
+        return "not there"
+    return memory_text(value) if value >= 10**6 else f"{value / 1e3:.1f} kB"

@@ -125,6 +125,7 @@ def _controls(maps: list[dict[str, Any]], local: dict[str, Any] | None, stored: 
         palette = np.reshape(local["palette"], (-1, 3))
         legend = tag(
             "div",
+            tag("span", "Local resolution"),
             tag("span", f"{local['lowA']:.1f} Å"),
             tag("span", class_="ramp", style=f"background:{gradient_css(palette)}"),
             tag("span", f"{local['highA']:.1f} Å"),

@@ -36,7 +36,7 @@ def slices(volumes: Volumes) -> Section:
     for name, planes in shown.items():
         of_map = limits if limits is not None and name in _ALIKE else np.percentile(np.stack(planes), _CONTRAST)
         images = [image_source(_bytes(plane, float(of_map[0]), float(of_map[1]))) for plane in planes]
-        figures.append(_figure(MAPS[name][1], images, side_a, "sharpened: its own grey scale" * (name == "sharpened")))
+        figures.append(_figure(MAPS[name][1], images, side_a, "on its own grey scale" if name == "sharpened" else None))
     figures += _local_resolution(volumes)
     words = (
         "Slices through the centre; the second axis named points up, as in a viewer that looks down the third. Final "

@@ -60,11 +60,12 @@ def optics(run: RunFiles) -> Section:
     if particles is None or len(particles) == 0:
         return Section("optics", title, None, "particles.star is missing.")
     parts: list[Html] = []
+    words: list[Html] = []
     data: dict[str, Any] = {}
     ctf = particles.ctf
     scale = particles.scale if ctf is None else particles.scale * ctf.scale
     if ctf is None:
-        parts.append(paragraph("The images carry no CTF: there is no defocus."))
+        words.append(paragraph("The images carry no CTF: there is no defocus."))
     else:
         defocus_um = 0.5 * (ctf.defocus_u_a + ctf.defocus_v_a) / _ANGSTROM_PER_UM
         data["plot-defocus"] = _histogram(defocus_um, "Defocus (µm, mean of U and V)")
@@ -73,10 +74,10 @@ def optics(run: RunFiles) -> Section:
         data["plot-scale"] = _histogram(scale, "Scale")
         parts.append(figure("plot-scale", _spread(scale, ""), "Histogram of the particles' scales"))
     else:
-        parts.append(paragraph(f"All particles have the scale {scale[0]:g}."))
-    group = particles.optics
-    rows = [(g.name, int((particles.optics_group == i).sum()), f"{g.pixel_size_a:g} Å") for i, g in enumerate(group)]
-    parts.append(table(rows, ("Optics group", "Particles", "Pixel size")))
+        words.append(paragraph(f"All particles have the scale {scale[0]:g}."))
+    counts = np.bincount(particles.optics_group, minlength=len(particles.optics))
+    rows = [(g.name, f"{n:,}", f"{g.pixel_size_a:g} Å") for g, n in zip(particles.optics, counts, strict=True)]
+    parts.append(tag("div", *words, table(rows, ("Optics group", "Particles", "Pixel size"))))
     return Section("optics", title, tag("div", *parts, class_="pair"), data=data)
 
 

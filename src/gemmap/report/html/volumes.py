@@ -25,9 +25,10 @@ LOCAL_RESOLUTION = "locres.mrc"
 #: Side of what is shown, in particle diameters.
 _MARGIN = 1.3
 #: Most voxels along a side in 3-D, and pixels along a side of a slice.
-LARGEST_SIDE, LARGEST_SLICE = 88, 200
+LARGEST_SIDE, LARGEST_SLICE = 96, 200
 #: Local resolutions between these percentiles of the mask span the colours.
 _COLOUR_RANGE = (2.0, 98.0)
+_DARKEST = 0.15
 
 
 @dataclass(eq=False)
@@ -102,10 +103,13 @@ def in_bytes(volume: Volume) -> dict[str, Any]:
 
 
 def colours(n: int = 256) -> Float[np.ndarray, "n 3"]:
-    """Return a palette that is even in lightness for every reader (cividis), red, green and blue of 0 to 255."""
+    """Return a palette that is even in lightness for every reader (cividis), red, green and blue of 0 to 255.
+
+    Its darkest part, which is lost on a dark page, is left out.
+    """
     from matplotlib import colormaps
 
-    return np.asarray(colormaps["cividis"](np.linspace(0.0, 1.0, n))[:, :3] * 255.0).round()
+    return np.asarray(colormaps["cividis"](np.linspace(_DARKEST, 1.0, n))[:, :3] * 255.0).round()
 
 
 def gradient_css(palette: Float[np.ndarray, "n 3"]) -> str:

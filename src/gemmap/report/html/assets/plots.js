@@ -41,8 +41,8 @@ const PLOTS = (() => {
   const exact = (value) => (value === null ? "" : short(Number(value.toPrecision(4))));
 
   function frame(box, of, width, xs, ys) {
-    const height = Math.round(Math.max(230, Math.min(430, width * 0.56)));
-    const left = 58, right = of.rules ? 40 : 14, top = of.resolution ? 40 : 14, bottom = 46;
+    const height = Math.round(Math.max(230, Math.min(of.rules ? 430 : 320, width * 0.56)));
+    const left = 68, right = of.rules ? 40 : 14, top = of.resolution ? 40 : 14, bottom = 46;
     const toY = of.log ? Math.log10 : (v) => v;
     const [y0, y1] = ys.map(toY);
     const at = {
@@ -54,7 +54,7 @@ const PLOTS = (() => {
     const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", tabindex: 0 });
     svg.setAttribute("aria-label", `${box.dataset.label}. Arrow keys read values.`);
     const many = Math.max(3, Math.floor(width / 90));
-    const marks = of.log ? powers(y0, y1) : ticks(ys[0], ys[1], 5);
+    const marks = of.log && y1 - y0 > 1 ? powers(y0, y1) : ticks(ys[0], ys[1], 5);
     for (const v of marks) {
       draw("line", { class: "grid", x1: at.left, x2: at.right, y1: at.y(v), y2: at.y(v) }, svg);
       draw("text", { x: at.left - 8, y: at.y(v) + 4, "text-anchor": "end" }, svg, short(v));
@@ -65,7 +65,7 @@ const PLOTS = (() => {
     }
     draw("path", { class: "axis", d: `M${at.left} ${at.top}V${at.bottom}H${at.right}` }, svg);
     draw("text", { x: (at.left + at.right) / 2, y: height - 6, "text-anchor": "middle" }, svg, of.xLabel);
-    const side = `translate(13 ${(at.top + at.bottom) / 2}) rotate(-90)`;
+    const side = `translate(11 ${(at.top + at.bottom) / 2}) rotate(-90)`;
     draw("text", { transform: side, "text-anchor": "middle" }, svg, of.yLabel);
     if (of.resolution) above(svg, at, xs[1]);
     for (const rule of of.rules ?? []) {
