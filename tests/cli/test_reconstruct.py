@@ -23,6 +23,7 @@ MAPS = {
 OTHERS = {
     "gaussians_half1.safetensors", "gaussians_half2.safetensors", "gaussians.safetensors", "fsc.csv", "fsc.png",
     "slices.png", "noise.csv", "job.json", "config.yaml", "command.txt", "run.log", "README.txt", "particles.star",
+    "report.html",
 }  # fmt: skip
 AGGREGATES = {"aggregate_half1.safetensors", "aggregate_half2.safetensors"}
 FAST = ("--max-steps", 3, "--n-gaussians", 200)

@@ -57,7 +57,7 @@ KEEP_ALL = ("--checkpoint-interval", 0)
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one_pass, "CHUNK_BYTES", CHUNK_BYTES)
-    for name in ("write_fsc_figure", "write_slices_figure"):
+    for name in ("write_fsc_figure", "write_slices_figure", "write_report"):
         monkeypatch.setattr(f"gemmap.report.run_folder.{name}", lambda *_: None)
 
 

@@ -4,11 +4,13 @@ The protocol is the browser's own (Chrome DevTools Protocol); messages on the pi
 """
 
 import base64
+import fcntl
 import json
 import os
 import select
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -25,24 +27,38 @@ _FLAGS = (
     "--hide-scrollbars",
     "--force-device-scale-factor=1",
 )
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+_PIECE_PX = 2400
+#: The browser reads descriptor 3 and writes descriptor 4.
+_LAUNCH = (
+    "import os, sys; os.dup2(int(sys.argv[1]), 3); os.dup2(int(sys.argv[2]), 4); os.execv(sys.argv[3], sys.argv[3:])"
+)
 
 
 def find_chromium() -> str | None:
     """Path of the browser, or None where there is none."""
-    return next((path for path in map(shutil.which, _NAMES) if path), None)
+    return next((path for path in map(shutil.which, NAMES) if path), None)
+
+
+def _pipe() -> tuple[int, int]:
+    """Two ends, neither of them 3 or 4."""
+    low = os.pipe()
+    high = tuple(fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in low)
+    for end in low:
+        os.close(end)
+    return high[0], high[1]
 
 
 class Chromium:
     """One page of a browser; ``problems`` collects errors of the page, ``requests`` every address it asked for."""
 
     def __init__(self, executable: str, profile: Path) -> None:
-        # The browser reads descriptor 3 and writes descriptor 4.
-        (read_here, write_there), (read_there, write_here) = os.pipe(), os.pipe()
-        flags = " ".join(_FLAGS)
-        command = f'exec "$0" {flags} --user-data-dir="$1" about:blank 3<&{read_there} 4>&{write_there}'
+        (read_here, write_there), (read_there, write_here) = _pipe(), _pipe()
         self._process = subprocess.Popen(
-            ["sh", "-c", command, executable, str(profile)],
+            [sys.executable, "-ISc", _LAUNCH, str(read_there), str(write_there), executable, *_FLAGS]
+            + [f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(read_there, write_there),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -55,6 +71,13 @@ class Chromium:
         self.problems: list[str] = []
         self.requests: list[str] = []
         self._loaded = False
+        try:
+            self._attach()
+        except BaseException:
+            self.close()
+            raise
+
+    def _attach(self) -> None:
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
@@ -64,6 +87,10 @@ class Chromium:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the browser."""
         self._process.terminate()
         try:
             self._process.wait(10)
@@ -111,11 +138,19 @@ class Chromium:
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
 
-    def screenshot(self, path: Path, whole: bool = True) -> bytes:
-        """Store a picture of the whole page, or of the window."""
-        data = base64.b64decode(self.call("Page.captureScreenshot", captureBeyondViewport=whole)["data"])
+    def screenshot(self, path: Path) -> bytes:
+        """Store a picture of the window and return it."""
+        data = base64.b64decode(self.call("Page.captureScreenshot")["data"])
         path.write_bytes(data)
         return data
+
+    def screenshots(self, folder: Path, name: str) -> None:
+        """Store pictures of the whole page, from the top, each as high as a browser draws in one piece."""
+        width, height = (self.value(f"document.documentElement.scroll{side}") for side in ("Width", "Height"))
+        for number, top in enumerate(range(0, height, _PIECE_PX)):
+            clip = {"x": 0, "y": top, "width": width, "height": min(_PIECE_PX, height - top), "scale": 1}
+            answer = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
+            (folder / f"{name}_{number}.png").write_bytes(base64.b64decode(answer["data"]))
 
     def pdf(self) -> bytes:
         """Return the page as it is printed."""

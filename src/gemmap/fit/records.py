@@ -42,8 +42,8 @@ class FitResult:
 class Reconstruction:
     """Everything a run computed, before validation.
 
-    ``dead_rows`` of the table were left out for their images. ``trial_scores`` holds, for ``half1`` and ``half2``, steps
-    of the trial fit and the score of its map on the held-out particles.
+    ``dead_rows`` of the table were left out for their images. ``trial_scores`` holds, for ``half1`` and ``half2``,
+    steps of the trial fit and the score of its map on the held-out particles.
     """
 
     half1: FitResult

@@ -51,7 +51,9 @@ def fits(run: RunFiles) -> Section:
     if figures:
         parts.append(tag("div", *figures, class_="pair"))
     else:
-        parts.append(paragraph("job.json holds no steps of the fits: an older version made it, so there are no curves."))
+        parts.append(
+            paragraph("job.json holds no steps of the fits: an older version made it, so there are no curves.")
+        )
     return Section("fits", title, tag("div", *parts), data=data)
 
 
@@ -68,7 +70,9 @@ def cost(run: RunFiles) -> Section:
             "tr",
             tag("th", name, scope="row"),
             tag("td", duration_text(seconds[name])),
-            tag("td", tag("span", class_="bar", style=f"width:{100 * seconds[name] / longest:.1f}%"), class_="bar-cell"),
+            tag(
+                "td", tag("span", class_="bar", style=f"width:{100 * seconds[name] / longest:.1f}%"), class_="bar-cell"
+            ),
         )
         for name in stages
     ]

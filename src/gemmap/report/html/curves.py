@@ -26,6 +26,7 @@ _FSC: Mapping[str, tuple[str, int, bool, bool]] = {
     "backprojection_phase_randomised": ("Back-projection, phases randomised", 6, True, False),
 }
 _COLOURS = 7
+NOT_RESOLVED = "not resolved"
 _HALF_MAP_WORDS = {
     "half_maps_masked": "Fitted half-maps, corrected for the mask by phase randomisation",
     "half_maps_unmasked": "Fitted half-maps, without a mask",
@@ -70,12 +71,12 @@ def value_text(resolution: Mapping[str, Any]) -> str:
     """Return a resolution of job.json: ``4.12 Å``, ``at Nyquist (2.80 Å)`` or ``not resolved``."""
     value_a = resolution.get("value_a")
     if not isinstance(value_a, int | float):
-        return "not resolved"
+        return NOT_RESOLVED
     return f"at Nyquist ({value_a:.2f} Å)" if resolution.get("at_nyquist") else f"{value_a:.2f} Å"
 
 
 def _in_words(stated: Mapping[str, Any]) -> Html:
-    estimator, threshold = stated.get("estimator", "FSC"), stated.get("threshold", TRUTH_THRESHOLD)
+    estimator, threshold = stated.get("estimator", "FSC"), stated.get("threshold")
     mask = stated.get("mask", "mask not stated")
     what = (
         "the estimated correlation of the final map with the noise-free density"
@@ -83,15 +84,17 @@ def _in_words(stated: Mapping[str, Any]) -> Html:
         else f"the {estimator}"
     )
     where = {"no mask": "without a mask"}.get(str(mask), f"within the {str(mask).removeprefix('the ')}")
-    ending = "never falls below" if stated.get("at_nyquist") else "falls to"
-    sentences = [f"This is where {what} {ending} {threshold:g}, {where}."]
+    if value_text(stated) == NOT_RESOLVED:
+        return paragraph(f"From the first shell on, {what} is below {threshold}, {where}.")
+    if stated.get("at_nyquist"):
+        sentences = [f"Up to the end, {what} never falls below {threshold}, {where}. The pixel size limits it."]
+    else:
+        sentences = [f"This is where {what} falls to {threshold}, {where}."]
     if estimator == "cross-FSC":
         sentences.append(
             "It is measured against the back-projection of the other half-set, which shares neither particles nor "
             "fit with it; 0.5 with the truth corresponds to 0.143 between half-maps."
         )
-    if stated.get("at_nyquist"):
-        sentences.append("The pixel size limits it: the true value may be better.")
     interval = stated.get("interval_95")
     if isinstance(interval, Mapping) and all(isinstance(interval.get(k), int | float) for k in ("better_a", "worse_a")):
         sentences.append(f"95 % interval: {interval['better_a']:.2f} to {interval['worse_a']:.2f} Å.")
@@ -159,9 +162,7 @@ def guinier(run: RunFiles) -> Section:
     general = (tables or {}).get("general")
     words = ["Logarithm of the mean amplitude of each shell over 1/d²."]
     if general is not None and "rlnFittedSlopeGuinierPlot" in general:
-        slope, intercept = (
-            float(general.floats(f"rlnFitted{what}GuinierPlot")[0]) for what in ("Slope", "Intercept")
-        )
+        slope, intercept = (float(general.floats(f"rlnFitted{what}GuinierPlot")[0]) for what in ("Slope", "Intercept"))
         end = series[1].x[-1:] if len(series[1].x) else x[-1:]
         along = np.array([0.01 if float(end[0]) > 0.01 else 0.0, float(end[0])])
         series.append(Series("Fitted line", along, intercept + slope * along, 1, True))

@@ -2,10 +2,11 @@
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from gemmap.io.relion import read_relion
 from gemmap.io.star import StarTable, read_star
 from gemmap.particles.table import ParticleTable
 
+_T = TypeVar("_T")
 _JOB = "job.json"
 #: Columns that a table over shells begins with.
 _FRAME = ("shell", "resolution_a", "spatial_frequency")
@@ -86,6 +88,11 @@ class RunFiles:
             value = value.get(key) if isinstance(value, dict) else None
         return value if isinstance(value, dict) else {}
 
+    def number(self, *keys: str) -> float | None:
+        """Return a number inside the record, or None: those that are not finite are null there."""
+        value = self.part(*keys[:-1]).get(keys[-1])
+        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
     def listed(self, *keys: str) -> list[Any]:
         """Return a list inside the record, empty if it is not there."""
         value = self.part(*keys[:-1]).get(keys[-1])
@@ -121,7 +128,7 @@ class RunFiles:
         no_ctf = bool(self.part("config").get("no_ctf"))
         return self._read("particles.star", lambda path: read_relion(path, no_ctf=no_ctf)[0])
 
-    def _read(self, name: str, reader: Any) -> Any:
+    def _read(self, name: str, reader: Callable[[Path], _T]) -> _T | None:
         if not self.has(name):
             return None
         try:

@@ -49,7 +49,9 @@ def tag(name: str, /, *children: object, **attributes: object) -> Html:
 
 def join(children: Iterable[object], between: str = "") -> Html:
     """Return children, as those of `tag`, one after another."""
-    return Html(between.join(c if isinstance(c, Html) else html.escape(printable(c)) for c in children if c is not None))
+    return Html(
+        between.join(c if isinstance(c, Html) else html.escape(printable(c)) for c in children if c is not None)
+    )
 
 
 def printable(value: object) -> str:

@@ -24,10 +24,12 @@ def inputs(run: RunFiles) -> Section:
     if "n_half1" in results:
         origin = "from the file" if results.get("halves_from_file") else "drawn at random"
         rows.append(("Half-sets", f"{_count(results['n_half1'])} + {_count(results.get('n_half2'))}, {origin}"))
-    if "box_px" in results:
-        rows.append(("Working box", f"{results['box_px']} px of {results.get('pixel_size_a', 0):g} Å"))
-    if "particle_diameter_a" in results:
-        rows.append(("Particle diameter", f"{results['particle_diameter_a']:.0f} Å"))
+    box_px, pixel_size_a = run.number("results", "box_px"), run.number("results", "pixel_size_a")
+    if box_px is not None and pixel_size_a is not None:
+        rows.append(("Working box", f"{box_px:.0f} px of {pixel_size_a:g} Å"))
+    diameter_a = run.number("results", "particle_diameter_a")
+    if diameter_a is not None:
+        rows.append(("Particle diameter", f"{diameter_a:.0f} Å"))
     symmetry = run.part("config").get("sym")
     if symmetry:
         rows.append(("Symmetry", symmetry))
@@ -61,9 +63,9 @@ def record(run: RunFiles) -> Section:
         tag("pre", command.rstrip(), tabindex=0),
         tag("h3", "How to cite"),
         paragraph(
-            f"Maps were reconstructed with GEM (gemmap {software.get('gemmap', 'unknown')}), which fits 3D Gaussians to "
-            "particle images with known poses. Name the version, and give the half-maps, the mask and fsc.csv with the "
-            "map."
+            f"Maps were reconstructed with GEM (gemmap {software.get('gemmap', 'unknown')}), which fits 3D Gaussians "
+            "to particle images with known poses. Name the version, and give the half-maps, the mask and fsc.csv with "
+            "the map."
         ),
         details("Versions", table(versions)),
         details("Options", table(config, class_="words")) if config else None,
@@ -73,7 +75,9 @@ def record(run: RunFiles) -> Section:
     if log:
         lines = log.splitlines()
         cut = f"The last {_MOST_LINES} of {len(lines):,} lines." if len(lines) > _MOST_LINES else None
-        parts.append(details("Log", paragraph(cut) if cut else None, tag("pre", "\n".join(lines[-_MOST_LINES:]), tabindex=0)))
+        parts.append(
+            details("Log", paragraph(cut) if cut else None, tag("pre", "\n".join(lines[-_MOST_LINES:]), tabindex=0))
+        )
     return Section("record", "Command and versions", tag("div", *parts))
 
 
@@ -88,7 +92,7 @@ def started_text(run: RunFiles) -> str:
 def _notes(run: RunFiles) -> Html:
     notes = [str(note) for note in run.listed("notes")]
     if run.job["status"] != "finished":
-        notes.insert(0, f"This run is not finished: its status is \"{run.job['status']}\".")
+        notes.insert(0, f'This run is not finished: its status is "{run.job["status"]}".')
     if not notes:
         return paragraph("The run noted nothing unusual. gemmap check looks at the particles more closely.")
     return tag("div", tag("h3", "Notes and warnings"), tag("ul", *(tag("li", note) for note in notes), class_="notes"))

@@ -86,20 +86,22 @@ def _sections(run: RunFiles) -> list[Section]:
 
 
 def _header(run: RunFiles, name: str) -> Html:
-    results, seconds = run.part("results"), run.part("seconds")
+    n_particles, n_excluded = run.number("results", "n_particles"), run.number("results", "n_excluded")
+    box_px, pixel_size_a = run.number("results", "box_px"), run.number("results", "pixel_size_a")
+    total_s = run.number("seconds", "total")
     stated = run.part("resolutions", "map")
     tiles: list[tuple[str, str, str]] = []
     if stated:
         small = f"{stated.get('estimator', '')} {stated.get('threshold', '')}, {stated.get('mask', '')}"
         tiles.append(("Resolution", curves.value_text(stated), small))
-    if isinstance(results.get("n_particles"), int):
-        tiles.append(("Particles", f"{results['n_particles']:,}", f"{results.get('n_excluded', 0):,} excluded"))
-    if isinstance(results.get("box_px"), int):
-        tiles.append(("Box", f"{results['box_px']} px", f"{results.get('pixel_size_a', 0):g} Å per pixel"))
-    if isinstance(seconds.get("total"), int | float):
+    if n_particles is not None:
+        tiles.append(("Particles", f"{n_particles:,.0f}", f"{n_excluded or 0:,.0f} excluded"))
+    if box_px is not None and pixel_size_a is not None:
+        tiles.append(("Box", f"{box_px:.0f} px", f"{pixel_size_a:g} Å per pixel"))
+    if total_s is not None:
         peak = run.job.get("peak_memory_bytes")
         small = f"{memory_text(peak)} peak memory" if isinstance(peak, int) else ""
-        tiles.append(("Wall time", duration_text(seconds["total"]), small))
+        tiles.append(("Wall time", duration_text(total_s), small))
     status = run.job["status"]
     badge = None if status == "finished" else tag("span", status, class_="badge")
     cells = [

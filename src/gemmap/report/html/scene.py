@@ -6,7 +6,9 @@ import numpy as np
 import scipy.ndimage
 
 from gemmap._types import Volume
+from gemmap.geometry.grids import centre
 from gemmap.io.gaussians import StoredGaussians
+from gemmap.physics.fourier import crop_centred
 from gemmap.report.html.markup import Html, packed, tag
 from gemmap.report.html.section import Section, paragraph
 from gemmap.report.html.volumes import LOCAL_RESOLUTION, MAPS, Volumes, colours, for_page, gradient_css, in_bytes
@@ -19,8 +21,8 @@ LARGEST_COUNT, _FIRST_COUNT = 20_000, 4_000
 _PART_OF_MASK, _PART_OF_BOX = 0.4, 0.02
 #: Lowest and highest level of the slider: parts of the volume that are above it.
 _SLIDER = (0.25, 0.0002)
-#: Local resolution is smooth: it is sampled this much coarser than the map.
-_LOCAL_STEP = 2
+#: Most samples of local resolution along a side: it is smoother than the map.
+LARGEST_LOCAL_SIDE = 48
 
 
 def scene(volumes: Volumes) -> Section:
@@ -74,17 +76,18 @@ def _local(volumes: Volumes) -> dict[str, Any] | None:
         return None
     (local, pixel_size_a), (low_a, high_a) = volumes.local, volumes.local_range_a
     window = volumes.window_px(len(local), pixel_size_a)
+    every = -(-window // LARGEST_LOCAL_SIDE)
+    cube = crop_centred(local, window)[::every, ::every, ::every]
+    if not (cube > 0).any():
+        return None
     # Where no window reaches, the nearest measured value stands: surfaces of dust have a colour too.
-    nearest = scipy.ndimage.distance_transform_edt(local <= 0, return_distances=False, return_indices=True)
-    filled = local[tuple(nearest)]
-    cube = filled[(slice(len(local) // 2 - window // 2, len(local) // 2 + window // 2),) * 3]
-    every = max(1, _LOCAL_STEP * -(-window // (_LOCAL_STEP * 44)))
-    scaled = np.clip((cube[::every, ::every, ::every] - low_a) / (high_a - low_a), 0.0, 1.0)
+    nearest = scipy.ndimage.distance_transform_edt(cube <= 0, return_distances=False, return_indices=True)
+    scaled = np.clip((cube[tuple(nearest)] - low_a) / (high_a - low_a), 0.0, 1.0)
     return {
         **packed((255.0 * scaled).round().astype(np.uint8)),
         "voxel": pixel_size_a * every,
         # Position of sample 0 relative to the origin.
-        "first": -(window // 2) * pixel_size_a,
+        "first": -centre(window) * pixel_size_a,
         "lowA": low_a,
         "highA": high_a,
         "palette": colours(64)[::-1].astype(int).ravel().tolist(),
@@ -145,7 +148,12 @@ def _controls(maps: list[dict[str, Any]], local: dict[str, Any] | None, stored: 
         )
     return tag(
         "div",
-        tag("div", tag("p", "The picture needs JavaScript and WebGL.", class_="waiting"), id="scene-view", class_="scene"),
+        tag(
+            "div",
+            tag("p", "The picture needs JavaScript and WebGL.", class_="waiting"),
+            id="scene-view",
+            class_="scene",
+        ),
         tag(
             "div",
             tag("fieldset", tag("legend", "Map"), *radios),

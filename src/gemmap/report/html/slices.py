@@ -18,7 +18,7 @@ _UNIT_FACTORS = (1, 2, 5)
 
 
 def slices(volumes: Volumes) -> Section:
-    """Slices of every map that is there, with one grey scale where grey values mean the same, and of local resolution."""
+    """Slices of every map, with one grey scale where grey values mean the same, and of local resolution."""
     shown: dict[str, list[Float[np.ndarray, "m m"]]] = {}
     side_a = 0.0
     for name, (file, _) in MAPS.items():

@@ -88,7 +88,9 @@ def _histogram(values: Curve, label: str) -> dict[str, Any]:
 
 def _spread(values: Curve, unit: str) -> str:
     low, middle, high = np.percentile(values, (5, 50, 95))
-    return f"Median {middle:.3g} {unit}; 90 % of particles lie between {low:.3g} and {high:.3g} {unit}.".replace(" .", ".")
+    return f"Median {middle:.3g} {unit}; 90 % of particles lie between {low:.3g} and {high:.3g} {unit}.".replace(
+        " .", "."
+    )
 
 
 def view_density(views: Float[np.ndarray, "n 3"], axes: Float[np.ndarray, "k 3"]) -> Curve:
@@ -103,7 +105,7 @@ def view_density(views: Float[np.ndarray, "n 3"], axes: Float[np.ndarray, "k 3"]
     chord = 2.0 * np.sin(np.radians(_CAP_DEG) / 2.0)
     counts = np.asarray(tree.query_ball_point(axes, chord, return_length=True), np.float64)
     even = len(views) * (1.0 - np.cos(np.radians(_CAP_DEG)))
-    return counts / even
+    return np.asarray(counts / even)
 
 
 def _views_figure(rotations: Float[np.ndarray, "n 3 3"], symmetry: str) -> Html:
@@ -117,7 +119,7 @@ def _views_figure(rotations: Float[np.ndarray, "n 3 3"], symmetry: str) -> Html:
     axes = half_sphere(_N_DIRECTIONS)
     density = view_density(mates, axes)
     top = max(2.0, float(np.percentile(density, 99)))
-    caption = [
+    caption: list[object] = [
         tag("strong", "Particles. "),
         "Density of views over that of an even coverage. ",
         f"{100 * float((density < _GAP).mean()):.0f} % of directions have fewer than a tenth of it; ",

@@ -63,8 +63,8 @@ class Volumes:
 
     def window_px(self, box_px: int, pixel_size_a: float) -> int:
         """Side of the cube about the origin that holds the particle, even."""
-        diameter_a = self.run.part("results").get("particle_diameter_a")
-        if not isinstance(diameter_a, int | float) or not pixel_size_a > 0:
+        diameter_a = self.run.number("results", "particle_diameter_a")
+        if diameter_a is None or not pixel_size_a > 0:
             return box_px
         return min(2 * int(np.ceil(0.5 * _MARGIN * diameter_a / pixel_size_a)), box_px)
 
@@ -82,13 +82,10 @@ def downsample(volume: Volume, box_px: int) -> Volume:
 
 
 def for_page(volume: Volume, window_px: int) -> tuple[Volume, float]:
-    """Return the cube of ``window_px`` about the origin with at most LARGEST_SIDE voxels, and voxels per old voxel."""
-    n = len(volume)
-    if window_px <= LARGEST_SIDE:
-        return crop_centred(volume, window_px), 1.0
-    box_px = 2 * int(np.floor(0.5 * n * LARGEST_SIDE / window_px))
-    small = downsample(volume, box_px)
-    return crop_centred(small, min(LARGEST_SIDE, box_px)), n / box_px
+    """Return the cube of ``window_px`` about the origin with at most LARGEST_SIDE voxels, and old voxels per voxel."""
+    cube = crop_centred(volume, window_px)
+    box_px = min(window_px, LARGEST_SIDE)
+    return downsample(cube, box_px), window_px / box_px
 
 
 def in_bytes(volume: Volume) -> dict[str, Any]:
@@ -114,5 +111,5 @@ def colours(n: int = 256) -> Float[np.ndarray, "n 3"]:
 
 def gradient_css(palette: Float[np.ndarray, "n 3"]) -> str:
     """Return a palette as the background of a bar, first colour on the left."""
-    stops = palette[np.linspace(0, len(palette) - 1, 9).round().astype(int)].astype(int)
-    return f"linear-gradient(to right, {', '.join('#%02x%02x%02x' % tuple(stop) for stop in stops)})"
+    stops = palette[np.linspace(0, len(palette) - 1, 9).round().astype(int)].astype(int).tolist()
+    return f"linear-gradient(to right, {', '.join(f'rgb({r},{g},{b})' for r, g, b in stops)})"
