@@ -56,9 +56,9 @@ class Chromium:
 
     def __init__(self, executable: str, profile: Path) -> None:
         (read_here, write_there), (read_there, write_here) = _pipe(), _pipe()
+        launch = [sys.executable, "-ISc", _LAUNCH, str(read_there), str(write_there)]
         self._process = subprocess.Popen(
-            [sys.executable, "-ISc", _LAUNCH, str(read_there), str(write_there), executable, *_FLAGS]
-            + [f"--user-data-dir={profile}", "about:blank"],
+            [*launch, executable, *_FLAGS, f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(read_there, write_there),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

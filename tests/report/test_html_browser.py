@@ -45,10 +45,11 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Report of a reconstruction, with what validation says about its half-maps beside it."""
     folder = tmp_path_factory.mktemp("real")
     run, validation = folder / "run1", folder / "validation"
+    halves = [run / f"run_half{half}_class001_unfil.mrc" for half in (1, 2)]
     commands = [
         ["simulate", "-o", folder / "sim", "--box", 40, "--pixel-size", 6, "--n-particles", 200, "--snr", 0.2],
         ["reconstruct", folder / "sim" / "particles.star", "-o", run, "--max-steps", 3, "--n-gaussians", 300, "-q"],
-        ["validate", *sorted(run.glob("run_half*.mrc")), "-o", validation, "--guinier-from", 40, "-q"],
+        ["validate", *halves, "-o", validation, "--guinier-from", 40, "-q"],
     ]
     for command in commands:
         outcome = CliRunner().invoke(app, [str(word) for word in command])
@@ -87,7 +88,7 @@ def scene(page: Chromium) -> dict[str, str]:
 
 
 def pixels(page: Chromium) -> dict[str, Any]:
-    """What the canvas shows: number of pixels that are not empty, and their mean colour."""
+    """What the canvas shows: pixels that are not empty, their mean colour, and the ellipsoids' pixels."""
     return json.loads(
         page.value("""(() => {
           const from = document.querySelector("#scene-view canvas");
@@ -96,15 +97,16 @@ def pixels(page: Chromium) -> dict[str, Any]:
           const context = to.getContext("2d");
           context.drawImage(from, 0, 0);
           const data = context.getImageData(0, 0, to.width, to.height).data;
-          let n = 0, r = 0, g = 0, b = 0;
+          let n = 0, r = 0, g = 0, b = 0, vermilion = 0;
           for (let i = 0; i < data.length; i += 4) {
             if (data[i + 3] <= 128) continue;
             n++;
             r += data[i];
             g += data[i + 1];
             b += data[i + 2];
+            if (data[i] > data[i + 1] + 40 && data[i + 1] > data[i + 2] + 20) vermilion++;
           }
-          return JSON.stringify({ n, r: r / n, g: g / n, b: b / n });
+          return JSON.stringify({ n, vermilion, r: r / n, g: g / n, b: b / n });
         })()""")
     )
 
@@ -172,6 +174,7 @@ def test_the_slider_changes_the_surface(page: Chromium) -> None:
 
 def test_the_map_and_its_colours_can_be_chosen(page: Chromium) -> None:
     by_resolution, first = pixels(page), scene(page)
+    assert by_resolution["vermilion"] == 0
     change(page, "document.querySelector('input[value=half1]').click();")
     assert scene(page)["triangles"] != first["triangles"]
     change(page, "document.querySelector('input[value=map]').click();")
@@ -195,7 +198,8 @@ def test_the_gaussians_are_shown(page: Chromium) -> None:
         "new Promise((done) => setTimeout(done, 300))"
     )
     assert scene(page)["gaussians"] == "1"
-    assert pixels(page)["r"] < many["r"]  # vermilion ellipsoids are gone
+    assert many["vermilion"] > 500
+    assert pixels(page)["vermilion"] < 0.1 * many["vermilion"]
 
 
 def test_keys_read_values_and_turn_the_map(page: Chromium) -> None:

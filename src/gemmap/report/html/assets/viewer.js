@@ -41,7 +41,7 @@ const VIEWER = (() => {
   const toLevel = (map, t) => map.lowest + (map.highest - map.lowest) * t * t;
   const toSlider = (map, level) => Math.sqrt(Math.max(0, (level - map.lowest) / (map.highest - map.lowest || 1)));
 
-  let waitingForFrame = false;
+  let waitingForFrame = false, sized = false;
   function render() {
     if (waitingForFrame) return;
     waitingForFrame = true;
@@ -49,6 +49,7 @@ const VIEWER = (() => {
       waitingForFrame = false;
       controls.update();
       renderer.render(scene, camera);
+      if (sized) holder.dataset.state = "ready";
     });
   }
 
@@ -217,10 +218,10 @@ const VIEWER = (() => {
       camera.aspect = width / height;
       camera.updateProjectionMatrix();
       controls.handleResize();
+      sized = true;
       render();
     }).observe(holder);
     reset();
-    holder.dataset.state = "ready";
   }
   start().catch((error) => {
     waiting.textContent = `The map cannot be shown: ${error.message}`;
