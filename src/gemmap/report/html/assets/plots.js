@@ -53,7 +53,7 @@ const PLOTS = (() => {
     at.value = (px) => xs[0] + ((px - left) / (width - left - right)) * (xs[1] - xs[0]);
     const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", tabindex: 0 });
     svg.setAttribute("aria-label", `${box.dataset.label}. Arrow keys read values.`);
-    const many = Math.max(3, Math.floor(width / 90));
+    const many = Math.max(4, Math.floor(width / 80));
     const marks = of.log && y1 - y0 > 1 ? powers(y0, y1) : ticks(ys[0], ys[1], 5);
     for (const v of marks) {
       draw("line", { class: "grid", x1: at.left, x2: at.right, y1: at.y(v), y2: at.y(v) }, svg);
