@@ -35,11 +35,12 @@ def test_a_page_that_cannot_be_written_is_one_sentence(gemmap: Callable, tmp_pat
 
 
 @pytest.mark.usefixtures("quick_fit")
+@pytest.mark.parametrize("error", [ZeroDivisionError("in the page"), KeyboardInterrupt("in the page")])
 def test_a_page_that_cannot_be_made_spoils_no_run(
-    gemmap: Callable, simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    gemmap: Callable, simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
     def fail(*_: object) -> None:
-        raise ZeroDivisionError("in the page")
+        raise error
 
     monkeypatch.setattr("gemmap.report.run_folder.write_report", fail)
     outcome = gemmap("reconstruct", simulated / "particles.star", "-o", tmp_path / "run1")

@@ -118,7 +118,6 @@ def carry_out(
             folder.log.write(line)
         folder.write_record(_finished(record, result))
         remove_checkpoint(folder.checkpoint_path)
-        folder.write_report()
     except KeyboardInterrupt:
         message = f"Interrupted after {duration_text(time.monotonic() - started)}; {_kept(plan, folder)}."
         _close(folder, record, "interrupted", message)
@@ -129,6 +128,7 @@ def carry_out(
                 folder.log.write(traceback.format_exc().rstrip())
         _close(folder, record, "failed", f"{type(error).__name__}: {error}")
         raise
+    folder.write_report()
     return result
 
 

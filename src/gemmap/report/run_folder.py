@@ -152,12 +152,13 @@ class RunFolder:
     def write_report(self) -> None:
         """Write the page of the run as its files say it, and README.txt with it.
 
-        A page that cannot be made spoils no run: the log says why, and ``gemmap report`` makes it another time.
+        A page that cannot be made, or that the user does not wait for, spoils no run that is finished: the log says
+        why, and ``gemmap report`` makes it another time.
         """
         try:
             write_report(self.path)
             write_readme(self.path)
-        except Exception:
+        except (Exception, KeyboardInterrupt):
             with suppress(OutputError):
                 self.log.write(f"{REPORT_NAME} was not written:\n{traceback.format_exc().rstrip()}")
 
