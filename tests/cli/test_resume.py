@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from job_records import results_without_times
 
 import gemmap as package
 from gemmap.api.plan import plan_reconstruction
@@ -109,16 +110,8 @@ def same_files(run: Path, whole: Path) -> None:
     ours, theirs = (json.loads((folder / "job.json").read_text()) for folder in (run, whole))
     for key in ("status", "resolutions", "seeds"):
         assert ours[key] == theirs[key], key
-    assert without_times(ours) == without_times(theirs)
-
-
-def without_times(job: dict) -> list[object]:
-    """Fits and trials of a record, without the seconds of their steps."""
-    fits = job["results"]["fits"]
-    for fit in fits.values():
-        for step in fit["steps"]:
-            assert step.pop("seconds") >= 0
-    return [fits, job["results"]["trial_scores"]]
+    ours, theirs = (results_without_times(folder) for folder in (run, whole))
+    assert (ours["fits"], ours["trial_scores"]) == (theirs["fits"], theirs["trial_scores"])
 
 
 def killed(where: str, *arguments: object) -> None:
