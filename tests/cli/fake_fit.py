@@ -47,7 +47,7 @@ def reconstruct_quickly(
             backprojection=volume + np.float32(0.01),
             voxels=volume,
             gaussians=Gaussians(torch.zeros(3, 3), torch.ones(3, 3), torch.eye(4)[:1].repeat(3, 1), torch.ones(3)),
-            steps=(StepRecord(0, 1.0, 0.1),),
+            steps=(StepRecord(0, 1.0, 0.1, 3),),
             stopped_because="the score no longer rises",
             seed=config.seed + 7,
             n_particles=len(table),

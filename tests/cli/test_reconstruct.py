@@ -23,6 +23,7 @@ MAPS = {
 OTHERS = {
     "gaussians_half1.safetensors", "gaussians_half2.safetensors", "gaussians.safetensors", "fsc.csv", "fsc.png",
     "slices.png", "noise.csv", "job.json", "config.yaml", "command.txt", "run.log", "README.txt", "particles.star",
+    "report.html",
 }  # fmt: skip
 AGGREGATES = {"aggregate_half1.safetensors", "aggregate_half2.safetensors"}
 FAST = ("--max-steps", 3, "--n-gaussians", 200)
@@ -98,15 +99,28 @@ def test_screen_and_log(run: Path) -> None:
     assert lines[0].startswith("Particles          200 of ")
     assert any(line.startswith("Memory") and "needed" in line for line in lines[:6])
     assert any(line.startswith("Half-sets") and line.endswith("from the file") for line in lines)
-    result = [line.split()[0] for line in lines[-6:]]
-    assert result == ["Resolution", "half-maps", "back-projection", "Particles", "Cost", "Open"]
-    assert "cross-FSC" in lines[-6]
-    assert lines[-6].split("  ")[-1] == " " + json.loads((run / "job.json").read_text())["resolutions"]["map"]["text"]
-    assert "particles/s" in lines[-2]
-    assert "peak memory" in lines[-2]
-    assert lines[-1].endswith(f"chimerax {run}/run_class001.mrc")
-    for line in (*lines[:5], *lines[-6:-2]):
+    result = [line.split()[0] for line in lines[-7:]]
+    assert result == ["Resolution", "half-maps", "back-projection", "Particles", "Cost", "Open", "Report"]
+    assert "cross-FSC" in lines[-7]
+    assert lines[-7].split("  ")[-1] == " " + json.loads((run / "job.json").read_text())["resolutions"]["map"]["text"]
+    assert "particles/s" in lines[-3]
+    assert "peak memory" in lines[-3]
+    assert lines[-2].endswith(f"chimerax {run}/run_class001.mrc")
+    assert lines[-1].endswith(f" {run}/report.html")
+    for line in (*lines[:5], *lines[-7:-3]):
         assert line in log
+
+
+def test_the_record_holds_how_the_fits_went(run: Path) -> None:
+    results = json.loads((run / "job.json").read_text())["results"]
+    for name, fit in results["fits"].items():
+        assert [step["step"] for step in fit["steps"]] == list(range(fit["n_steps"] + 1))
+        assert {step["n_gaussians"] for step in fit["steps"]} == {fit["n_gaussians"]}
+        assert fit["steps"][-1]["loss"] < fit["steps"][0]["loss"], name
+    for half in ("half1", "half2"):
+        scores = dict(results["trial_scores"][half])
+        assert list(scores) == [0, 2]
+        assert results["details"][f"held_out_score_{half}"] in scores.values()
 
 
 def test_curves(run: Path) -> None:

@@ -24,6 +24,7 @@ from gemmap.fit.records import Reconstruction
 from gemmap.io.checkpoint import Checkpoint, remove_checkpoint
 from gemmap.io.folders import require_space
 from gemmap.particles.table import ParticleTable
+from gemmap.report.html.page import REPORT_NAME
 from gemmap.report.record import InputFile, RunRecord, peak_memory_bytes
 from gemmap.report.run_folder import MAP_NAME, RunFolder
 from gemmap.report.summary import RunSummary, duration_text, summary_lines
@@ -129,6 +130,7 @@ def carry_out(
                 folder.log.write(traceback.format_exc().rstrip())
         _close(folder, record, "failed", f"{type(error).__name__}: {error}")
         raise
+    folder.write_report()
     return result
 
 
@@ -148,7 +150,14 @@ def summarise(result: ReconstructionResult) -> RunSummary:
         wall_seconds=result.seconds["total"],
         peak_memory_bytes=peak_memory_bytes(),
         map_path=(result.folder or Path()) / MAP_NAME,
+        report_path=_report_path(result.folder),
     )
+
+
+def _report_path(folder: Path | None) -> Path | None:
+    if folder is None or not (folder / REPORT_NAME).is_file():
+        return None
+    return folder / REPORT_NAME
 
 
 def _compute(
@@ -234,6 +243,7 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
         "n_half2": result.split.n_half2,
         "halves_from_file": result.split.from_file,
         "details": r.details,
+        "trial_scores": r.trial_scores,
         "fits": {
             name: {
                 "n_particles": fit.n_particles,
@@ -241,6 +251,7 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
                 "n_steps": fit.steps[-1].step,
                 "stopped_because": fit.stopped_because,
                 "details": fit.details,
+                "steps": fit.steps,
             }
             for name, fit in fits.items()
         },

@@ -66,6 +66,8 @@ def write_postprocess_star(path: Path, result: Postprocess, box_px: int, pixel_s
         loop.add_row([str(shell), *(f"{value:.6f}" for value in (*values, *rest))])
     if sharpened is not None and sharpened.guinier is not None:
         fit = sharpened.guinier
+        # Blocks move when another one is added: the first is looked up again.
+        general = document.find_block("general")
         general.set_pair("_rlnFittedSlopeGuinierPlot", f"{fit.slope:.6f}")
         general.set_pair("_rlnFittedInterceptGuinierPlot", f"{fit.intercept:.6f}")
         general.set_pair("_rlnCorrelationFitGuinierPlot", f"{fit.correlation**2:.6f}")

@@ -26,6 +26,7 @@ _LIBRARIES = ("numpy", "scipy", "torch", "numba", "triton", "mrcfile", "gemmi", 
 
 #: Files of a run folder, in the order of a reader's interest.
 RUN_FILES: Mapping[str, str] = {
+    "report.html": "report of the run for a browser: curves, slices, the map in 3-D, the record",
     "run_class001.mrc": "final map from all particles (float32, particle positive)",
     "run_half1_class001_unfil.mrc": "map of half-set 1, unfiltered and unmasked, for deposition and PostProcess",
     "run_half2_class001_unfil.mrc": "map of half-set 2, likewise; nothing was shared between the two fits",

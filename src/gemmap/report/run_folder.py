@@ -2,12 +2,15 @@
 
 import os
 import shlex
+import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gemmap._types import Curve, Volume
+from gemmap.errors import OutputError
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.aggregate_tensors import aggregate_to_tensors
 from gemmap.fit.records import FitResult, Reconstruction
@@ -22,6 +25,7 @@ from gemmap.io.relion_write import write_star31
 from gemmap.io.tensors import save_tensors
 from gemmap.particles.table import ParticleTable
 from gemmap.report.figures import FscCurve, write_fsc_figure, write_slices_figure
+from gemmap.report.html.page import REPORT_NAME, write_report
 from gemmap.report.record import RUN_FILES, RunRecord, write_config, write_job, write_readme
 from gemmap.report.run_log import RunLog
 from gemmap.report.tables import write_fsc_csv, write_noise_csv
@@ -36,7 +40,7 @@ _FITS = {
 #: Record, log, and the folder of what is needed to resume a run.
 JOB_NAME, LOG_NAME, CHECKPOINT_NAME = "job.json", "run.log", "checkpoint"
 #: Files that say how a run went, not what it found.
-_RECORDS = (JOB_NAME, "config.yaml", "command.txt", LOG_NAME)
+_RECORDS = (JOB_NAME, "config.yaml", "command.txt", LOG_NAME, REPORT_NAME)
 #: Map of the final result, as the user opens it.
 MAP_NAME = _FITS["full"][0]
 
@@ -144,6 +148,19 @@ class RunFolder:
             "back-projection": r.full.backprojection,
         }
         write_slices_figure(self.path / "slices.png", maps, pixel_size_a, r.particle_diameter_a)
+
+    def write_report(self) -> None:
+        """Write the page of the run as its files say it, and README.txt with it.
+
+        A page that cannot be made, or that the user does not wait for, spoils no run that is finished: the log says
+        why, and ``gemmap report`` makes it another time.
+        """
+        try:
+            write_report(self.path)
+            write_readme(self.path)
+        except (Exception, KeyboardInterrupt):
+            with suppress(OutputError):
+                self.log.write(f"{REPORT_NAME} was not written:\n{traceback.format_exc().rstrip()}")
 
     def write_record(self, record: RunRecord) -> None:
         """Write README.txt for the files that are there, and job.json: a run that is finished has all its files."""

@@ -32,6 +32,8 @@ class RunSummary:
         Of the whole run.
     map_path
         Final map as the user would type it.
+    report_path
+        Page of the run, or None if there is none.
     """
 
     resolution: Resolution
@@ -46,6 +48,7 @@ class RunSummary:
     wall_seconds: float
     peak_memory_bytes: int
     map_path: Path
+    report_path: Path | None = None
 
 
 def summary_lines(summary: RunSummary) -> list[str]:
@@ -62,6 +65,8 @@ def summary_lines(summary: RunSummary) -> list[str]:
         ),
         ("Open the map", f"chimerax {shlex.quote(str(summary.map_path))}"),
     ]
+    if summary.report_path is not None:
+        rows.append(("Report", str(summary.report_path)))
     return label_lines(rows)
 
 
