@@ -32,6 +32,8 @@ class RunSummary:
         Of the whole run.
     map_path
         Final map as the user would type it.
+    details
+        Labels and texts of local resolution and direction.
     """
 
     resolution: Resolution
@@ -46,6 +48,7 @@ class RunSummary:
     wall_seconds: float
     peak_memory_bytes: int
     map_path: Path
+    details: Sequence[tuple[str, str]] = ()
 
 
 def summary_lines(summary: RunSummary) -> list[str]:
@@ -54,6 +57,7 @@ def summary_lines(summary: RunSummary) -> list[str]:
         ("Resolution", str(summary.resolution)),
         ("  half-maps", f"{summary.half_map_masked}; {summary.half_map_unmasked}"),
         ("  back-projection", f"{summary.backprojection_masked}; {summary.backprojection_unmasked}"),
+        *summary.details,
         ("Particles", f"{summary.n_particles:,} used, {summary.n_excluded:,} excluded{_dead(summary.n_dead)}"),
         (
             "Cost",

@@ -141,13 +141,7 @@ def local_resolution(
     """
     check_same_box(half1, half2)
     n = len(half1)
-    windows = Windows.of(pixel_size_a, sampling_a)
-    centres = windows.centres(n)
-    if len(centres) == 0:
-        raise InputError(
-            f"No window of {windows.radius_px} px fits into a box of {n} px: use a smaller sampling distance than "
-            f"{sampling_a:g} Å."
-        )
+    windows, centres = place_windows(n, pixel_size_a, sampling_a)
     randomised_from = int(n * pixel_size_a / RANDOMISE_FROM_A)
     streams = np.random.default_rng(seed).spawn(2)
     random1, random2 = (
@@ -168,6 +162,24 @@ def local_resolution(
         return LocalResolution(spread.harmonic_mean(), None, centres, resolutions)
     transform = masked_transform((half1 + half2) / 2.0 if volume is None else volume, None, workers)
     return LocalResolution(spread.harmonic_mean(), spread.filter(transform, workers), centres, resolutions)
+
+
+def place_windows(box_px: int, pixel_size_a: float, sampling_a: float) -> tuple[Windows, Int[np.ndarray, "n 3"]]:
+    """Return the windows of a box and their centres.
+
+    Raises
+    ------
+    InputError
+        If none fits, or they would be closer than a pixel.
+    """
+    windows = Windows.of(pixel_size_a, sampling_a)
+    centres = windows.centres(box_px)
+    if len(centres) == 0:
+        raise InputError(
+            f"No window of {windows.radius_px} px fits into a box of {box_px} px: use a smaller sampling distance than "
+            f"{sampling_a:g} Å."
+        )
+    return windows, centres
 
 
 def _curves(
@@ -251,9 +263,9 @@ class _Spread:
     resolutions_a: Float[np.ndarray, " n"]
 
     def harmonic_mean(self) -> Volume:
-        """Resolution at each voxel, 1 over the mean of 1 / resolution of the windows that reach it; 0 where none does."""
+        """Resolution at each voxel: harmonic mean of the windows that reach it; 0 where none does."""
         total, inverse = self._sums(np.stack([np.ones(len(self.centres)), 1.0 / self.resolutions_a]))
-        return np.divide(total, inverse, out=np.zeros_like(total), where=total > 0)
+        return np.asarray(np.divide(total, inverse, out=np.zeros_like(total), where=total > 0))
 
     def filter(self, transform: Complex[np.ndarray, "n n h"], workers: int) -> Volume:
         """Mean over the windows that reach a voxel of the map low-passed at the resolution of each."""
@@ -272,7 +284,7 @@ class _Spread:
         return np.divide(filtered, total, out=filtered, where=total > 0)
 
     def _sums(self, values: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "k n n n"]:
-        """For each row of values, the sum at every voxel of window weight times value; windows of value 0 cost nothing."""
+        """Sum over windows of weight times value at every voxel, for each row of values; a value of 0 costs nothing."""
         n, w = self.box_px, self.windows.box_px(self.box_px)
         weights = self.windows.weights(w)
         sums = np.zeros((len(values), n, n, n), np.float32)
