@@ -23,7 +23,7 @@ from gemmap.report.figures import FscCurve, write_fsc_figure, write_slices_figur
 from gemmap.report.record import describe_software, to_plain
 from gemmap.report.validation_files import VALIDATION_FILES as _COMMON_FILES
 from gemmap.report.validation_files import write_validation
-from gemmap.report.validation_text import validation_lines, validation_record
+from gemmap.report.validation_text import CAUTION, validation_lines, validation_record
 from gemmap.validate.postprocess import Maps, Postprocess, PostprocessOptions, postprocess, refuse_identical, with_mask
 from gemmap.validate.views import Views, view_distribution
 
@@ -69,7 +69,8 @@ class Validation:
 
     def lines(self) -> list[tuple[str, str]]:
         """Return what a user reads at the end, as labels and texts."""
-        return [*validation_lines(self.result), *(("Note", note) for note in self.notes)]
+        caution = (CAUTION,) if self.fitted else ()
+        return [*validation_lines(self.result), *(("Note", note) for note in (*self.notes, *caution))]
 
     def record(self) -> dict[str, Any]:
         """Return all numbers."""

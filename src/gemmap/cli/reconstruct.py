@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from gemmap.api.options import SAMPLING_A, Engine
-from gemmap.cli import reading
+from gemmap.cli import local, reading
 from gemmap.cli.errors import reports_errors
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
 
-_SIZE, _FIT, _IMAGES, _VALIDATION, _RUN = "Images", "Fit", "Images engine", "Validation", "Run"
+_SIZE, _FIT, _IMAGES, _RUN = "Images", "Fit", "Images engine", "Run"
 
 EXAMPLE = (
     "[bold]Example:[/bold] gemmap reconstruct Refine3D/job010/run_data.star -o run1\n\n"
@@ -173,23 +173,8 @@ def reconstruct(
     max_steps: Annotated[
         int, typer.Option(metavar="N", help="Most steps of a fit to the aggregate.", rich_help_panel=_FIT)
     ] = FitConfig.max_steps,
-    local_resolution: Annotated[
-        bool,
-        typer.Option(
-            "--local-resolution/--no-local-resolution",
-            help="Measure the local resolution of half-maps and back-projections.",
-            rich_help_panel=_VALIDATION,
-        ),
-    ] = True,
-    local_sampling_a: Annotated[
-        float,
-        typer.Option(
-            "--local-sampling",
-            metavar="Å",
-            help="Distance of the windows of local resolution.",
-            rich_help_panel=_VALIDATION,
-        ),
-    ] = SAMPLING_A,
+    local_resolution: local.LocalResolution = True,
+    local_sampling_a: local.LocalSampling = SAMPLING_A,
     seed: Annotated[
         int, typer.Option(metavar="N", help="Seed of everything random.", rich_help_panel=_FIT)
     ] = FitConfig.seed,

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gemmap.cli import reading
+from gemmap.api.options import SAMPLING_A
+from gemmap.cli import local, reading
 from gemmap.cli.errors import reports_errors
 from gemmap.errors import InputError
 
@@ -38,12 +39,8 @@ def validate(
     guinier_from: Annotated[
         float, typer.Option(metavar="A", help="Coarsest resolution of the B-factor's fit in Å.")
     ] = 10.0,
-    local_sampling: Annotated[
-        float, typer.Option(metavar="A", help="Distance in Å of the windows of local resolution.")
-    ] = 25.0,
-    local: Annotated[
-        bool, typer.Option("--local-resolution/--no-local-resolution", help="Measure the local resolution.")
-    ] = True,
+    local_resolution: local.LocalResolution = True,
+    local_sampling: local.LocalSampling = SAMPLING_A,
     particles: Annotated[
         Path | None,
         typer.Option(
@@ -115,7 +112,7 @@ def validate(
 
     screen = Screen(verbose=False, quiet=quiet)
     options = PostprocessOptions(
-        sampling_a=local_sampling if local else None,
+        sampling_a=local_sampling if local_resolution else None,
         seed=seed,
         interpolate=interpolate,
         particle_diameter_a=particle_diameter,

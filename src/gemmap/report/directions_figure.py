@@ -47,7 +47,9 @@ def write_directions_figure(path: Path, of: Mapping[str, DirectionalFsc], views:
         figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.8, label="density, 1 if even")
     for name, direction in of.items():
         axes = next(discs)
-        limits = float(together.min()), max(float(together.max()), float(together.min()) + 1e-6)
+        # At least a tenth apart: differences of a shell are none to look at.
+        highest = max(float(together.max()), 1e-6)
+        limits = min(float(together.min()), 0.9 * highest), highest
         drawn = _disc(axes, direction.axes, frequencies[name], limits, "viridis")
         axes.set_title(f"{name}, cFAR {direction.cfar:.2f}", fontsize=10)
         bar = figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.8, label="resolution (Å)")

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _COLOURS = "viridis_r"
 _HISTOGRAM_COLOURS = ("#0072B2", "#D55E00")
 #: Share of the colour that the darkest density keeps.
-_DARKEST = 0.3
+_DARKEST = 0.4
 #: Box shown about the mask, voxels beyond it.
 _MARGIN_PX = 3
 
@@ -47,8 +47,8 @@ def write_local_figure(path: Path, resolutions: Mapping[str, Volume], volume: Vo
     inside = {name: local[(mask > 0.5) & (local > 0)] for name, local in resolutions.items()}
     low, high = np.percentile(np.concatenate(list(inside.values())), (1, 99))
     norm = Normalize(low, max(high, low + 0.1))
-    figure = new_figure(7.2, 2.5 * len(resolutions) + 2.3)
-    grid = figure.add_gridspec(len(resolutions) + 1, 3, height_ratios=[*([2.4] * len(resolutions)), 2.0])
+    figure = new_figure(7.2, 2.05 * len(resolutions) + 2.2)
+    grid = figure.add_gridspec(len(resolutions) + 1, 3, height_ratios=[*([2.0] * len(resolutions)), 1.9])
     shown = []
     for row, (name, local) in enumerate(resolutions.items()):
         for column, (plane, image) in enumerate(_coloured_slices(local, volume, mask, norm)):
@@ -94,7 +94,8 @@ def _coloured_slices(
     reached = np.flatnonzero((mask > 0.0).any((1, 2)) | (mask > 0.0).any((0, 2)) | (mask > 0.0).any((0, 1)))
     first, last = (reached[0], reached[-1]) if len(reached) else (0, len(mask) - 1)
     window = slice(max(int(first) - _MARGIN_PX, 0), int(last) + _MARGIN_PX + 1)
-    low, high = np.percentile(volume, (5.0, 99.8))
+    inside = volume[mask > 0.5]
+    low, high = np.percentile(inside if len(inside) else volume, (25.0, 98.0))
     slices = []
     for plane, cut in (
         ("xy", (middle, window, window)),

@@ -160,8 +160,8 @@ def _fsc_curves(curves: Mapping[str, Curve]) -> list[FscCurve]:
         FscCurve("final map, cross-FSC", curves["cross_fsc_map"]),
         FscCurve("half-maps, soft mask (corrected)", curves["half_maps_corrected"], dashed=True),
         FscCurve("half-maps, no mask", curves["half_maps_unmasked"]),
-        FscCurve("half-maps, sphere", curves["half_maps_spherical"]),
         FscCurve("back-projection, soft mask (corrected)", curves["backprojection_corrected"], dashed=True),
+        FscCurve("back-projection, sphere", curves["backprojection_spherical"]),
         FscCurve("back-projection, no mask", curves["backprojection_unmasked"]),
         FscCurve("half-maps, phases randomised", curves["half_maps_phase_randomised"], dashed=True),
     ]

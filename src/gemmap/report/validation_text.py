@@ -10,7 +10,8 @@ from gemmap.validate.pair import PairFacts
 from gemmap.validate.postprocess import Postprocess
 from gemmap.validate.resolution import Resolution
 
-_CAUTION = (
+#: Said of everything that the half-maps of a run say about themselves.
+CAUTION = (
     "The half-maps are fits that share a prior, so what they say about themselves is better than the truth; the "
     "back-projections share none."
 )
@@ -68,7 +69,7 @@ def validation_record(result: Postprocess, fitted: bool) -> dict[str, Any]:
     return {
         **record,
         "backprojections": None if result.backprojections is None else _facts(result, result.backprojections),
-        "caution": _CAUTION if fitted else None,
+        "caution": CAUTION if fitted else None,
         "mask": {"name": result.mask_name, "fraction_of_box": float((result.mask > 0.5).mean())},
         "bfactor_a2": None if sharpened is None else sharpened.bfactor_a2,
         "sharpening": None
