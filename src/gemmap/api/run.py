@@ -150,7 +150,7 @@ def summarise(result: ReconstructionResult) -> RunSummary:
         wall_seconds=result.seconds["total"],
         peak_memory_bytes=peak_memory_bytes(),
         map_path=(result.folder or Path()) / MAP_NAME,
-        details=detail_lines(result.validation),
+        details=[*detail_lines(result.validation), *(("Warning", text) for text in result.validation.warnings())],
     )
 
 
@@ -205,7 +205,7 @@ def _compute(
         n_excluded=plan.n_excluded + len(dead),
         dead_images=dead,
         seconds=seconds,
-        notes=(*plan.notes, *_dead_notes(dead, plan)),
+        notes=(*plan.notes, *_dead_notes(dead, plan), *validation.warnings()),
         folder=None if folder is None else folder.path,
     )
 
