@@ -205,7 +205,7 @@ def _compute(
         n_excluded=plan.n_excluded + len(dead),
         dead_images=dead,
         seconds=seconds,
-        notes=(*plan.notes, *_dead_notes(dead, plan), *validation.warnings()),
+        notes=(*plan.notes, *validation.warnings(), *_dead_notes(dead, plan)),
         folder=None if folder is None else folder.path,
     )
 
