@@ -266,7 +266,7 @@ def test_how_it_is_computed_may_change(gemmap: Callable, interrupted: Path, monk
     note = "Resumed with threads 1 instead of 64, device cpu instead of cuda, another numpy: maps may differ"
     assert f"Note: {note}" in outcome.out
     after = json.loads((interrupted / "job.json").read_text())
-    assert after["notes"][-1].startswith(note)
+    assert any(text.startswith(note) for text in after["notes"])
     assert [after["config"][name] for name in ("threads", "device", "checkpoint_interval_s")] == [1, "cpu", 9.0]
 
 
