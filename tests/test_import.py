@@ -15,7 +15,7 @@ PUBLIC = {
     "embedded_structure", "fsc",
     "load_aggregate", "load_gaussians", "read_map", "read_particles", "read_structure", "reconstruct",
     "resolution_at", "resume", "save_aggregate", "save_gaussians", "simulate_particles", "soft_mask_from_map",
-    "write_map", "write_simulation",
+    "validate_half_maps", "validate_run", "write_map", "write_simulation",
 }  # fmt: skip
 HEAVY = ("numba", "triton", "matplotlib", "mrcfile", "torch", "scipy", "numpy", "gemmi")
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gemmap.api.result import ReconstructionResult
     from gemmap.api.resume import resume
     from gemmap.api.simulation import write_simulation
+    from gemmap.api.validation import validate_half_maps, validate_run
     from gemmap.checks.verdict import CheckReport, Verdict
     from gemmap.errors import BackendError, FormatError, GemError, InputError, NumericsError, OutputError
     from gemmap.fit.aggregate import Aggregate
@@ -48,6 +49,7 @@ _HOMES: dict[str, tuple[str, str]] = {
         "gemmap.api.resume": ("resume",),
         "gemmap.api.result": ("ReconstructionResult",),
         "gemmap.api.simulation": ("write_simulation",),
+        "gemmap.api.validation": ("validate_half_maps", "validate_run"),
         "gemmap.checks.verdict": ("CheckReport", "Verdict"),
         "gemmap.errors": (
             "BackendError", "FormatError", "GemError", "InputError", "NumericsError", "OutputError",
@@ -109,6 +111,8 @@ __all__ = [
     "save_gaussians",
     "simulate_particles",
     "soft_mask_from_map",
+    "validate_half_maps",
+    "validate_run",
     "write_map",
     "write_simulation",
 ]

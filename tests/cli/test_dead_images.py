@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import fake_fit
 import numpy as np
 import pytest
 from job_records import results_without_times
@@ -20,8 +21,7 @@ BOX = 40
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one_pass, "CHUNK_BYTES", 40 * 4 * BOX**2)
-    for name in ("write_fsc_figure", "write_slices_figure"):
-        monkeypatch.setattr(f"gemmap.report.run_folder.{name}", lambda *_: None)
+    fake_fit.draw_nothing(monkeypatch)
 
 
 def kill(particles: Path, images: dict[int, float]) -> None:

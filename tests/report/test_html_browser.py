@@ -152,7 +152,7 @@ def test_every_plot_has_data(page: Chromium) -> None:
           bad: /NaN|undefined|Infinity/.test(box.innerHTML),
         })))""")
     )
-    assert len(plots) >= 8
+    assert len(plots) >= 7  # no Guinier plot: no shell of this run lies beyond 10 Å
     for plot in plots:
         assert plot["points"] > 0, plot
         assert plot["drawn"] > 0, plot

@@ -15,6 +15,7 @@ import numpy as np
 from gemmap.api.plan import ReconstructionPlan
 from gemmap.api.recording import Recorder
 from gemmap.api.result import ReconstructionResult
+from gemmap.api.stage_times import StageTimes
 from gemmap.errors import GemError, OutputError
 from gemmap.fit.aggregate import grid_size
 from gemmap.fit.half_maps import reconstruct_halves
@@ -28,11 +29,14 @@ from gemmap.report.html.page import REPORT_NAME
 from gemmap.report.record import InputFile, RunRecord, peak_memory_bytes
 from gemmap.report.run_folder import MAP_NAME, RunFolder
 from gemmap.report.summary import RunSummary, duration_text, summary_lines
-from gemmap.validate.assessment import assess
+from gemmap.report.validation_text import detail_lines, validation_record
 from gemmap.validate.masks import soft_mask_from_map
+from gemmap.validate.postprocess import Maps, PostprocessOptions, postprocess
+from gemmap.validate.views import view_distribution
 
-#: Maps written: three fits, each with its back-projection and voxels, and the mask.
-_N_MAPS = 10
+#: Maps written: three fits, each with its back-projection and voxels, the mask, the sharpened map, and three of local
+#: resolution.
+_N_MAPS = 14
 #: Checkpoint, at its largest: while half 2 is read, its three sums, once more while they replace the last ones, and
 #: half 1; maps and Gaussians of half 1 and of the trials.
 _CHECKPOINT_AGGREGATES, _CHECKPOINT_MAPS = 7, 7
@@ -151,6 +155,7 @@ def summarise(result: ReconstructionResult) -> RunSummary:
         peak_memory_bytes=peak_memory_bytes(),
         map_path=(result.folder or Path()) / MAP_NAME,
         report_path=_report_path(result.folder),
+        details=[*detail_lines(result.validation), *(("Warning", text) for text in result.validation.warnings())],
     )
 
 
@@ -177,35 +182,41 @@ def _compute(
         )
     else:
         mask, mask_name = plan.mask, "the mask given"
-    assessment = assess(
-        (half1.map, half2.map),
-        (half1.backprojection, half2.backprojection),
-        mask,
+    maps = Maps(
+        half1.map,
+        half2.map,
         reconstruction.pixel_size_a,
+        mask,
         mask_name,
-        workers=plan.n_threads,
+        (half1.backprojection, half2.backprojection),
+        reconstruction.full.map,
     )
+    options = PostprocessOptions(plan.local_sampling_a, particle_diameter_a=reconstruction.particle_diameter_a)
+    times = StageTimes(recorder)
+    validation = postprocess(maps, options, plan.n_threads, times)
+    used, dead = _without_dead(plan, reconstruction)
+    views = view_distribution(used.rotations, plan.config.group)
     assessed = time.perf_counter()
     if folder is not None:
-        folder.write_assessment(reconstruction, mask, assessment)
+        folder.write_validation(reconstruction, validation, views)
     around = {
         "reading": plan.seconds,
         "reconstruction": sum(reconstruction.seconds.values()),
         "validation": assessed - fitted,
         "tables and figures": time.perf_counter() - assessed,
     }
-    seconds = {**reconstruction.seconds, **around, "total": sum(around.values())}
-    used, dead = _without_dead(plan, reconstruction)
+    stages = {f"validation: {name}": seconds for name, seconds in times.seconds.items()}
+    seconds = {**reconstruction.seconds, **stages, **around, "total": sum(around.values())}
     return ReconstructionResult(
         reconstruction=reconstruction,
-        assessment=assessment,
-        mask=mask,
+        validation=validation,
+        views=views,
         table=used,
         split=plan.split.of(used),
         n_excluded=plan.n_excluded + len(dead),
         dead_images=dead,
         seconds=seconds,
-        notes=(*plan.notes, *_dead_notes(dead, plan)),
+        notes=(*plan.notes, *validation.warnings(), *_dead_notes(dead, plan)),
         folder=None if folder is None else folder.path,
     )
 
@@ -244,6 +255,7 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
         "halves_from_file": result.split.from_file,
         "details": r.details,
         "trial_scores": r.trial_scores,
+        "validation": validation_record(result.validation, fitted=True),
         "fits": {
             name: {
                 "n_particles": fit.n_particles,

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gemmap._types import Curve, Volume
+from gemmap._types import Curve
 from gemmap.errors import OutputError
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.aggregate_tensors import aggregate_to_tensors
@@ -28,8 +28,10 @@ from gemmap.report.figures import FscCurve, write_fsc_figure, write_slices_figur
 from gemmap.report.html.page import REPORT_NAME, write_report
 from gemmap.report.record import RUN_FILES, RunRecord, write_config, write_job, write_readme
 from gemmap.report.run_log import RunLog
-from gemmap.report.tables import write_fsc_csv, write_noise_csv
-from gemmap.validate.assessment import Assessment
+from gemmap.report.tables import write_noise_csv
+from gemmap.report.validation_files import write_validation
+from gemmap.validate.postprocess import Postprocess
+from gemmap.validate.views import Views
 
 #: Map of a fit, and what is added to the names of its other files.
 _FITS = {
@@ -43,6 +45,8 @@ JOB_NAME, LOG_NAME, CHECKPOINT_NAME = "job.json", "run.log", "checkpoint"
 _RECORDS = (JOB_NAME, "config.yaml", "command.txt", LOG_NAME, REPORT_NAME)
 #: Map of the final result, as the user opens it.
 MAP_NAME = _FITS["full"][0]
+#: The same, sharpened.
+SHARPENED_NAME = "run_class001_sharpened.mrc"
 
 
 class RunFolder:
@@ -128,18 +132,17 @@ class RunFolder:
         """Write the aggregate of ``half1`` or ``half2``."""
         save_tensors(self.path / f"aggregate_{name}.safetensors", *aggregate_to_tensors(aggregate))
 
-    def write_assessment(self, reconstruction: Reconstruction, mask: Volume, assessment: Assessment) -> None:
-        """Write mask, curves, noise spectra and figures."""
-        r, box_px, pixel_size_a = reconstruction, len(mask), reconstruction.pixel_size_a
-        write_map(self.path / "mask.mrc", mask, pixel_size_a)
-        write_fsc_csv(self.path / "fsc.csv", assessment.curves(), box_px, pixel_size_a)
+    def write_validation(self, reconstruction: Reconstruction, result: Postprocess, views: Views) -> None:
+        """Write mask, curves, noise spectra, sharpened map, local and directional resolution, and figures."""
+        r, box_px, pixel_size_a = reconstruction, len(result.mask), reconstruction.pixel_size_a
+        write_validation(self.path, result, views, pixel_size_a, SHARPENED_NAME)
         write_noise_csv(self.path / "noise.csv", r.noise_spectra, box_px, pixel_size_a)
         write_fsc_figure(
             self.path / "fsc.png",
-            _fsc_curves(assessment.curves()),
+            _fsc_curves(result.curves()),
             box_px,
             pixel_size_a,
-            assessment.resolution,
+            result.resolution,
         )
         maps = {
             "final map": r.full.map,
@@ -175,6 +178,7 @@ def _fsc_curves(curves: Mapping[str, Curve]) -> list[FscCurve]:
         FscCurve("half-maps, soft mask (corrected)", curves["half_maps_corrected"], dashed=True),
         FscCurve("half-maps, no mask", curves["half_maps_unmasked"]),
         FscCurve("back-projection, soft mask (corrected)", curves["backprojection_corrected"], dashed=True),
+        FscCurve("back-projection, sphere", curves["backprojection_spherical"]),
         FscCurve("back-projection, no mask", curves["backprojection_unmasked"]),
         FscCurve("half-maps, phases randomised", curves["half_maps_phase_randomised"], dashed=True),
     ]

@@ -34,6 +34,8 @@ class RunSummary:
         Final map as the user would type it.
     report_path
         Page of the run, or None if there is none.
+    details
+        Labels and texts of local resolution and direction.
     """
 
     resolution: Resolution
@@ -49,6 +51,7 @@ class RunSummary:
     peak_memory_bytes: int
     map_path: Path
     report_path: Path | None = None
+    details: Sequence[tuple[str, str]] = ()
 
 
 def summary_lines(summary: RunSummary) -> list[str]:
@@ -57,6 +60,7 @@ def summary_lines(summary: RunSummary) -> list[str]:
         ("Resolution", str(summary.resolution)),
         ("  half-maps", f"{summary.half_map_masked}; {summary.half_map_unmasked}"),
         ("  back-projection", f"{summary.backprojection_masked}; {summary.backprojection_unmasked}"),
+        *summary.details,
         ("Particles", f"{summary.n_particles:,} used, {summary.n_excluded:,} excluded{_dead(summary.n_dead)}"),
         (
             "Cost",
