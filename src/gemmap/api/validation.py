@@ -14,6 +14,7 @@ from gemmap.errors import InputError
 from gemmap.fit.progress import Progress, Silent
 from gemmap.io.atomic import atomic_path
 from gemmap.io.folders import prepare_folder, require_free, require_not_read
+from gemmap.io.half_pair import PIXEL_SIZE_TOLERANCE, read_halves
 from gemmap.io.mrc import read_map, write_map
 from gemmap.kernels import threads
 from gemmap.report.figures import FscCurve, write_fsc_figure, write_slices_figure
@@ -37,7 +38,6 @@ VALIDATION_FILES: Mapping[str, str] = {
     "direction.csv": "resolution by direction",
     "validation.json": "all numbers",
 }
-_PIXEL_SIZE_TOLERANCE = 1e-3
 
 
 def validate(
@@ -83,7 +83,7 @@ def validate(
     require_free(folder, overwrite)
     inputs = [*paths, *([] if mask is None else [Path(mask)])]
     require_not_read(folder, VALIDATION_FILES, inputs)
-    volumes, size_a = _read_halves(paths, pixel_size_a)
+    volumes, size_a = read_halves(paths[0], paths[1], pixel_size_a)
     given = None if mask is None else _read_mask(Path(mask), len(volumes[0]), size_a)
     shown = Silent() if progress is None else progress
     workers = threads.configure(n_threads)
@@ -94,7 +94,7 @@ def validate(
 
 
 def _judge(
-    volumes: list[Volume],
+    volumes: tuple[Volume, Volume],
     pixel_size_a: float,
     mask: Volume | None,
     options: PostprocessOptions,
@@ -115,26 +115,9 @@ def _judge(
     return postprocess(volumes[0], volumes[1], pixel_size_a, mask, options, workers, watch)
 
 
-def _read_halves(paths: list[Path], override_a: float | None) -> tuple[list[Volume], float]:
-    (half1, size1_a), (half2, size2_a) = (read_map(path) for path in paths)
-    if half1.shape != half2.shape:
-        raise InputError(
-            f"{paths[0]} is {len(half1)} px and {paths[1]} {len(half2)} px wide; expected half-maps of one box."
-        )
-    if override_a is None and abs(size1_a - size2_a) > _PIXEL_SIZE_TOLERANCE * max(size1_a, size2_a):
-        raise InputError(
-            f"{paths[0]} has voxels of {size1_a:g} Å and {paths[1]} of {size2_a:g} Å; expected the same: correct a "
-            "header, or give --pixel-size."
-        )
-    size_a = size1_a if override_a is None else override_a
-    if not size_a > 0:
-        raise InputError(f"{paths[0]} does not say its voxel size; give it with --pixel-size.")
-    return [half1, half2], size_a
-
-
 def _read_mask(path: Path, box_px: int, pixel_size_a: float) -> Volume:
     mask, size_a = read_map(path)
-    if size_a > 0 and abs(size_a - pixel_size_a) > _PIXEL_SIZE_TOLERANCE * pixel_size_a:
+    if size_a > 0 and abs(size_a - pixel_size_a) > PIXEL_SIZE_TOLERANCE * pixel_size_a:
         raise InputError(
             f"The mask {path} has voxels of {size_a:g} Å and the maps of {pixel_size_a:g} Å; expected the same: make a "
             "mask from these maps."
