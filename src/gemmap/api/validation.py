@@ -182,14 +182,13 @@ def _write_direction(path: Path, result: Postprocess) -> None:
 
 
 def _record(result: Postprocess, pixel_size_a: float, inputs: list[Path]) -> dict[str, Any]:
-    inside = result.mask > 0.5
     local = _inside_mask(result)
     sharpened = result.sharpened
     return {
         "inputs": [str(path) for path in inputs],
         "box_px": len(result.mean),
         "pixel_size_a": pixel_size_a,
-        "mask": {"name": result.mask_name, "fraction_of_box": float(inside.mean())},
+        "mask": {"name": result.mask_name, **asdict(result.mask_report)},
         "resolutions": {name: _finite(asdict(value)) for name, value in result.resolutions.items()},
         "interval_95": _finite({**asdict(result.interval), "method": "parametric bootstrap over shells"}),
         "randomised_from_shell": result.fsc.randomised_from,

@@ -31,7 +31,7 @@ def read_halves(path1: Path, path2: Path, pixel_size_a: float | None = None) -> 
             raise InputError(f"{path} does not say its voxel size; give it with --pixel-size.")
     if abs(size1_a - size2_a) > PIXEL_SIZE_TOLERANCE * max(size1_a, size2_a):
         raise InputError(
-            f"{path1} has voxels of {size1_a:g} Å and {path2} of {size2_a:g} Å; expected the same: correct a header, or "
-            "give --pixel-size."
+            f"{path1} has voxels of {size1_a:g} Å and {path2} of {size2_a:g} Å; expected the same: correct a header, "
+            "or give --pixel-size."
         )
     return (half1, half2), size1_a

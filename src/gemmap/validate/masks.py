@@ -46,10 +46,13 @@ class Particle:
         (N, N, N).
     threshold
         Grey value of the low-passed map above which they lie.
+    stands_out
+        False if the noise set the threshold, so that its peaks may be among the voxels and parts of the particle not.
     """
 
     voxels: Bool[np.ndarray, "n n n"]
     threshold: float
+    stands_out: bool
 
 
 def find_particle(
@@ -105,17 +108,18 @@ def find_particle(
                 f"No voxel lies above the threshold {threshold:g}; the low-passed map reaches {filtered.max():g}: give "
                 "a lower one, or none to have it found."
             )
-        return Particle(voxels, threshold)
+        return Particle(voxels, threshold, stands_out=True)
     sphere_px = n // 2 if particle_diameter_a is None else min(particle_diameter_a / (2.0 * pixel_size_a), n // 2)
     inside = distance_from_origin_px(n, 3) <= sphere_px
-    found = max(_otsu(filtered[inside]), _noise_threshold(filtered[~inside]))
+    otsu, of_noise = _otsu(filtered[inside]), _noise_threshold(filtered[~inside])
+    found = max(otsu, of_noise)
     voxels = filtered > found
     if not voxels.any():
         raise InputError(
             "No mask can be made: nothing in the low-passed map stands out of its surroundings; give a threshold or a "
             "mask."
         )
-    return Particle(_large_components(voxels), found)
+    return Particle(_large_components(voxels), found, stands_out=otsu >= of_noise)
 
 
 def soft_mask_from_map(

@@ -10,6 +10,7 @@ from gemmap.errors import InputError
 from gemmap.validate.anisotropy import DirectionalFsc, directional_fsc
 from gemmap.validate.fsc import check_same_box
 from gemmap.validate.local_resolution import LocalResolution, local_resolution
+from gemmap.validate.mask_report import MaskReport, report_mask
 from gemmap.validate.masks import check_mask, soft_mask_from_map
 from gemmap.validate.phase_randomise import HalfMapFsc, half_map_fsc
 from gemmap.validate.resolution import HALF_MAP_THRESHOLD, TRUTH_THRESHOLD, Resolution, resolution_at
@@ -51,6 +52,8 @@ class Postprocess:
     ----------
     mask, mask_name
         Mask of the masked curves.
+    mask_report
+        How soft and large it is, and what it leaves out.
     fsc
         The four curves of relion_postprocess.
     half_bit
@@ -72,6 +75,7 @@ class Postprocess:
 
     mask: Volume
     mask_name: str
+    mask_report: MaskReport
     fsc: HalfMapFsc
     half_bit: Curve
     resolutions: Mapping[str, Resolution]
@@ -88,7 +92,7 @@ class Postprocess:
 
     def warnings(self) -> list[str]:
         """What a referee would ask about, one sentence each."""
-        found = []
+        found = self.mask_report.sentences()
         shell = int(self.resolution.shell)
         at_end = float(self.fsc.phase_randomised[shell]) if self.fsc.randomised_from is not None else 0.0
         if at_end > 0.1:
@@ -174,6 +178,7 @@ def postprocess(
     return Postprocess(
         mask=mask,
         mask_name=name,
+        mask_report=report_mask(mask, mean, pixel_size_a, workers),
         fsc=curves,
         half_bit=bits,
         resolutions=resolutions,
