@@ -13,6 +13,7 @@ import scipy.spatial
 from gemmap._types import Complex, Float, Int, Volume
 from gemmap.errors import InputError
 from gemmap.geometry.grids import frequencies
+from gemmap.geometry.sphere import half_sphere
 from gemmap.validate.fsc import check_same_box, correlation, masked_transform
 from gemmap.validate.resolution import HALF_MAP_THRESHOLD
 
@@ -145,14 +146,6 @@ def _last_above(curves: Float[np.ndarray, "n s"], threshold: float) -> Int[np.nd
     below = curves[:, 1:] < threshold
     last: Int[np.ndarray, " n"] = np.where(below.any(1), below.argmax(1), curves.shape[1] - 1)
     return last
-
-
-def half_sphere(n: int) -> Float[np.ndarray, "n 3"]:
-    """Return n unit vectors (x, y, z) that cover the half-sphere z >= 0 evenly: a Fibonacci spiral."""
-    z = (np.arange(n) + 0.5) / n
-    angle = np.arange(n) * np.pi * (3.0 - np.sqrt(5.0))
-    r = np.sqrt(1.0 - z**2)
-    return np.stack([r * np.cos(angle), r * np.sin(angle), z], axis=-1)
 
 
 def _by_cell(
