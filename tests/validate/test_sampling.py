@@ -62,7 +62,7 @@ def test_side_views_sample_everything_but_unevenly() -> None:
 
 @pytest.mark.parametrize("tilt_deg", [45.0, 60.0, 75.0])
 def test_a_single_tilt_leaves_its_cone_empty(tilt_deg: float) -> None:
-    """Views at a polar angle t sample polar angles a > 90 - t with density 1 / sqrt(sin^2 t sin^2 a - cos^2 t cos^2 a)."""
+    """Views at a polar angle t sample polar angles a > 90 - t with density 1 / sqrt(sin^2 t - cos^2 a)."""
     found = fourier_sampling(views(np.full(10_000, tilt_deg)))
     tilt = np.radians(tilt_deg)
     edge = np.pi / 2 - tilt
@@ -71,7 +71,7 @@ def test_a_single_tilt_leaves_its_cone_empty(tilt_deg: float) -> None:
     assert found.unsampled == pytest.approx(q, abs=np.sin(edge) * 0.015)
     assert found.scf == 0.0
 
-    # With z = cos a the root is sqrt(sin^2 t - z^2); the density per view is 2 / (2 R) / pi over it.
+    # The mean of 1/n over z = cos a; the density per view is 2 / (2 R) / pi over the root.
     inverse = scipy.integrate.quad(lambda z: np.sqrt(np.sin(tilt) ** 2 - z**2), 0, np.sin(tilt))[0] / (1 - q)
     per_point = 10_000 * 0.01 * 2 / np.pi
     mean = 10_000 * 0.01

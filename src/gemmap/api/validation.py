@@ -36,6 +36,7 @@ VALIDATION_FILES: Mapping[str, str] = {
     "locres.cxc": "ChimeraX: colours the sharpened map by local resolution",
     "slices.png": "central slices",
     "direction.csv": "resolution by direction",
+    "fsc3d.mrc": "3-D FSC: at every Fourier voxel the FSC in the cone about it",
     "validation.json": "all numbers",
 }
 
@@ -162,6 +163,8 @@ def _write(folder: Path, result: Postprocess, pixel_size_a: float, inputs: list[
         write_local_resolution_script(folder / "locres.cxc", base, "locres.mrc", float(low_a), float(high_a))
     write_slices_figure(folder / "slices.png", shown, pixel_size_a)
     _write_direction(folder / "direction.csv", result)
+    if result.fsc3d is not None:
+        write_map(folder / "fsc3d.mrc", result.fsc3d.volume, pixel_size_a)
     with atomic_path(folder / "validation.json") as temporary:
         record = _record(result, pixel_size_a, inputs)
         temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -199,6 +202,7 @@ def _record(result: Postprocess, pixel_size_a: float, inputs: list[Path]) -> dic
         else {"mean": float(local.mean()), "quartiles": [float(q) for q in np.percentile(local, (25, 50, 75))]},
         "cfar": result.direction.cfar,
         "sphericity": result.direction.sphericity,
+        "sphericity_3dfsc": None if result.fsc3d is None else result.fsc3d.sphericity,
         "warnings": result.warnings(),
         "software": describe_software(),
     }
@@ -222,5 +226,8 @@ def validation_lines(result: Postprocess) -> list[tuple[str, str]]:
     if local is not None:
         low, middle, high = np.percentile(local, (25, 50, 75))
         rows.append(("Local resolution", f"median {middle:.2f} Å, quartiles {low:.2f} and {high:.2f} Å in the mask"))
-    rows.append(("Direction", f"cFAR {result.direction.cfar:.2f}, sphericity {result.direction.sphericity:.3f}"))
+    of_3dfsc = "" if result.fsc3d is None else f", of the 3-D FSC at 0.5 {result.fsc3d.sphericity:.3f}"
+    rows.append(
+        ("Direction", f"cFAR {result.direction.cfar:.2f}, sphericity {result.direction.sphericity:.3f}{of_3dfsc}")
+    )
     return [*rows, *(("Warning", text) for text in result.warnings())]

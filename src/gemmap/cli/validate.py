@@ -33,6 +33,7 @@ def validate(
         float, typer.Option(metavar="A", help="Distance in Å of the windows of local resolution.")
     ] = 25.0,
     local: Annotated[bool, typer.Option("--local/--no-local", help="Measure the local resolution.")] = True,
+    fsc3d: Annotated[bool, typer.Option("--fsc3d", help="Write the 3-D FSC, fsc3d.mrc.")] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of random phases and of the interval.")] = 0,
     threads: Annotated[int | None, typer.Option(metavar="N", help="Threads; all cores by default.")] = None,
     overwrite: Annotated[
@@ -48,7 +49,7 @@ def validate(
     from gemmap.validate.postprocess import PostprocessOptions
 
     screen = Screen(verbose=False, quiet=quiet)
-    options = PostprocessOptions(bfactor, guinier_from, local_sampling if local else None, seed)
+    options = PostprocessOptions(bfactor, guinier_from, local_sampling if local else None, seed, fsc3d)
     result = run(
         half1,
         half2,

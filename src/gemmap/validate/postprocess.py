@@ -9,6 +9,7 @@ from gemmap._types import Curve, Volume
 from gemmap.errors import InputError
 from gemmap.validate.anisotropy import DirectionalFsc, directional_fsc
 from gemmap.validate.fsc import check_same_box
+from gemmap.validate.fsc3d import Fsc3d, fsc_3d
 from gemmap.validate.local_resolution import LocalResolution, local_resolution
 from gemmap.validate.mask_report import MaskReport, report_mask
 from gemmap.validate.masks import check_mask, soft_mask_from_map
@@ -36,12 +37,15 @@ class PostprocessOptions:
         Distance of the windows of local resolution; None leaves local resolution out.
     seed
         Of random phases and of the interval.
+    fsc3d
+        Whether the 3-D FSC is measured.
     """
 
     bfactor_a2: float | None = None
     guinier_from_a: float = GUINIER_FROM_A
     sampling_a: float | None = 25.0
     seed: int = 0
+    fsc3d: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +75,8 @@ class Postprocess:
         None if it was not asked for.
     direction
         In the mask.
+    fsc3d
+        In the mask; None if it was not asked for.
     """
 
     mask: Volume
@@ -84,6 +90,7 @@ class Postprocess:
     sharpened: Sharpened | None
     local: LocalResolution | None
     direction: DirectionalFsc
+    fsc3d: Fsc3d | None = None
 
     @property
     def resolution(self) -> Resolution:
@@ -187,4 +194,5 @@ def postprocess(
         sharpened=sharpened,
         local=local,
         direction=directional_fsc(half1, half2, pixel_size_a, mask, workers=workers),
+        fsc3d=fsc_3d(half1, half2, pixel_size_a, mask, workers) if options.fsc3d else None,
     )

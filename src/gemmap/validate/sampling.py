@@ -1,7 +1,7 @@
 """How well views sample Fourier space: the sampling compensation factor, a map of it, and where the views are.
 
 A view along d puts a slice through the origin, perpendicular to d. On a Fourier shell of radius R voxels it samples the
-points u (unit vectors) with ``|u.d| < 1 / (2 R)``; n(u) is the number of views that do. Then, with means over the shell,
+points u (unit vectors) with ``|u.d| < 1 / (2 R)``; n(u) is the number of views that do. With means over the shell:
 
 - SCF: ``1 / SCF = <n> <1/n>``; 1 for uniform views, lower for any others, 0 if a point has no view.
 - SCF*: ``1 / SCF* = <n> (<1/n>_p + (q / p) / 2)`` with q the share of points without a view, p = 1 - q, and the mean
