@@ -85,7 +85,7 @@ def validate(
     inputs = [*paths, *([] if mask is None else [Path(mask)])]
     require_not_read(folder, VALIDATION_FILES, inputs)
     volumes, size_a = read_halves(paths[0], paths[1], pixel_size_a)
-    given = None if mask is None else _read_mask(Path(mask), len(volumes[0]), size_a)
+    given = None if mask is None else _read_mask(Path(mask), len(volumes[0]), size_a, pixel_size_a)
     shown = Silent() if progress is None else progress
     workers = threads.configure(n_threads)
     result = _judge(volumes, size_a, given, options, workers, shown)
@@ -116,8 +116,8 @@ def _judge(
     return postprocess(volumes[0], volumes[1], pixel_size_a, mask, options, workers, watch)
 
 
-def _read_mask(path: Path, box_px: int, pixel_size_a: float) -> Volume:
-    mask, size_a = read_map(path)
+def _read_mask(path: Path, box_px: int, pixel_size_a: float, override_a: float | None) -> Volume:
+    mask, size_a = read_map(path, override_a)
     if size_a > 0 and abs(size_a - pixel_size_a) > PIXEL_SIZE_TOLERANCE * pixel_size_a:
         raise InputError(
             f"The mask {path} has voxels of {size_a:g} Å and the maps of {pixel_size_a:g} Å; expected the same: make a "
@@ -152,7 +152,7 @@ def _write(folder: Path, result: Postprocess, pixel_size_a: float, inputs: list[
     shown = {"mean of halves": result.mean}
     if result.sharpened is not None:
         write_map(folder / "sharpened.mrc", result.sharpened.map, pixel_size_a)
-        shown["sharpened"] = result.sharpened.map / result.sharpened.map.std() * result.mean.std()
+        shown["sharpened"] = _as_bright(result.sharpened.map, result.mean)
     if result.local is not None:
         write_map(folder / "locres.mrc", result.local.map, pixel_size_a)
         write_map(folder / "locres_filtered.mrc", result.local.filtered, pixel_size_a)
@@ -168,6 +168,12 @@ def _write(folder: Path, result: Postprocess, pixel_size_a: float, inputs: list[
     with atomic_path(folder / "validation.json") as temporary:
         record = _record(result, pixel_size_a, inputs)
         temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _as_bright(volume: Volume, reference: Volume) -> Volume:
+    """Scale a map to the standard deviation of another, so that one grey scale shows both."""
+    own, other = (float(one.std(dtype=np.float64)) for one in (volume, reference))
+    return volume * np.float32(other / own) if own > 0 else volume
 
 
 def _inside_mask(result: Postprocess) -> Float[np.ndarray, " n"] | None:

@@ -133,7 +133,8 @@ def write_map(path: Path, volume: Volume, pixel_size_a: float) -> None:
     if n_bad:
         raise NumericsError(f"{n_bad} of {data.size} voxels of {path} are not finite numbers; the map was not written.")
     mean = float(data.mean(dtype=np.float64))
-    spread = float(np.sqrt(np.mean(np.square(data - mean), dtype=np.float64)))
+    squares = sum(float(np.square(plane - mean, dtype=np.float64).sum()) for plane in data)
+    spread = float(np.sqrt(squares / data.size))
     statistics = float(data.min()), float(data.max()), mean, spread
     header = build_header((len(data),) * 3, 2, pixel_size_a, statistics, is_stack=False)
     with atomic_path(Path(path)) as temporary, open(temporary, "wb") as handle:

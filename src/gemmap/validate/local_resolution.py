@@ -140,7 +140,7 @@ def local_resolution(
     if len(centres) == 0:
         raise InputError(
             f"No window of {windows.radius_px} px fits into a box of {n} px: use a smaller sampling distance than "
-            f"{sampling_a:g} Å."
+            f"{sampling_a:g} Å (--local-sampling), or leave local resolution out (--no-local)."
         )
     randomised_from = int(n * pixel_size_a / RANDOMISE_FROM_A)
     stream1, stream2 = np.random.default_rng(seed).spawn(2)
