@@ -100,6 +100,8 @@ def find_particle(
         raise InputError(f"A mask needs a cubic map of finite values; got shape {volume.shape}: check the map.")
     if lowpass_a is not None and not lowpass_a > 0:
         raise InputError(f"The low-pass filter is at {lowpass_a:g} Å; expected a positive resolution.")
+    if particle_diameter_a is not None and not particle_diameter_a > 0:
+        raise InputError(f"The particle diameter is {particle_diameter_a:g} Å; expected a positive number.")
     filtered = _low_pass(volume, pixel_size_a, lowpass_a, workers)
     if threshold is not None:
         voxels = filtered > threshold

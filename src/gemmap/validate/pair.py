@@ -12,8 +12,8 @@ from gemmap.validate.fsc import check_same_box
 LEAST_BOX_PX = 8
 #: Maps that are alike but for scale and offset correlate as 1 to rounding; noise of their own makes that impossible.
 _COPY_CORRELATION = 1.0 - 1e-6
-#: Filtered copies have an FSC of 1 in every shell, to rounding.
-_COPY_FSC = 0.9999
+#: Copies filtered by radius have an FSC of nearly 1 in every shell.
+_COPY_FSC = 0.9995
 #: Half-maps of one contrast never correlate like this; those of noise alone come to a tenth at most.
 _OPPOSITE_CORRELATION = -0.2
 #: The same for noisy maps, of which the first shells still show the particle: their mean FSC, and how many there are.
