@@ -46,6 +46,12 @@ def write_postprocess_star(path: Path, result: Postprocess, box_px: int, pixel_s
     sharpened = result.sharpened
     if sharpened is not None:
         general.set_pair("_rlnBfactorUsedForSharpening", f"{sharpened.bfactor_a2:.6f}")
+    fit = None if sharpened is None else sharpened.guinier
+    if fit is not None:
+        general.set_pair("_rlnFittedSlopeGuinierPlot", f"{fit.slope:.6f}")
+        general.set_pair("_rlnFittedInterceptGuinierPlot", f"{fit.intercept:.6f}")
+        general.set_pair("_rlnCorrelationFitGuinierPlot", f"{fit.correlation**2:.6f}")
+    # A new block may move those before it: from here on ``general`` points to memory that is no longer its own.
     loop = document.add_new_block("fsc").init_loop(
         "_rln",
         [
@@ -64,11 +70,7 @@ def write_postprocess_star(path: Path, result: Postprocess, box_px: int, pixel_s
         values = (1.0 / resolution_a, resolution_a, curves.corrected[shell], curves.unmasked[shell])
         rest = (curves.masked[shell], curves.phase_randomised[shell])
         loop.add_row([str(shell), *(f"{value:.6f}" for value in (*values, *rest))])
-    if sharpened is not None and sharpened.guinier is not None:
-        fit = sharpened.guinier
-        general.set_pair("_rlnFittedSlopeGuinierPlot", f"{fit.slope:.6f}")
-        general.set_pair("_rlnFittedInterceptGuinierPlot", f"{fit.intercept:.6f}")
-        general.set_pair("_rlnCorrelationFitGuinierPlot", f"{fit.correlation**2:.6f}")
+    if fit is not None:
         loop = document.add_new_block("guinier").init_loop(
             "_rln", ["ResolutionSquared", "LogAmplitudesOriginal", "LogAmplitudesWeighted"]
         )
