@@ -13,7 +13,7 @@ PUBLIC = {
     "ImageStack", "InputError", "NumericsError", "OutputError", "ParticleTable", "Progress", "ReadingOptions",
     "ReconstructionResult", "Resolution", "SimulationConfig", "Verdict", "__version__", "check", "convert",
     "embedded_structure", "fsc",
-    "load_aggregate", "load_gaussians", "read_map", "read_particles", "read_structure", "reconstruct",
+    "load_aggregate", "load_gaussians", "make_mask", "read_map", "read_particles", "read_structure", "reconstruct",
     "resolution_at", "resume", "save_aggregate", "save_gaussians", "simulate_particles", "soft_mask_from_map",
     "validate_half_maps", "validate_run", "write_map", "write_simulation",
 }  # fmt: skip

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gemmap.api.aggregates import load_aggregate, save_aggregate
     from gemmap.api.check import check
     from gemmap.api.convert import convert
+    from gemmap.api.mask import make_mask
     from gemmap.api.reading import ReadingOptions
     from gemmap.api.reconstruction import reconstruct
     from gemmap.api.result import ReconstructionResult
@@ -44,6 +45,7 @@ _HOMES: dict[str, tuple[str, str]] = {
         "gemmap.api.aggregates": ("load_aggregate", "save_aggregate"),
         "gemmap.api.check": ("check",),
         "gemmap.api.convert": ("convert",),
+        "gemmap.api.mask": ("make_mask",),
         "gemmap.api.reading": ("ReadingOptions",),
         "gemmap.api.reconstruction": ("reconstruct",),
         "gemmap.api.resume": ("resume",),
@@ -101,6 +103,7 @@ __all__ = [
     "fsc",
     "load_aggregate",
     "load_gaussians",
+    "make_mask",
     "read_map",
     "read_particles",
     "read_structure",

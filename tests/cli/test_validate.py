@@ -54,6 +54,10 @@ def test_everything_is_written_and_said(halves: list[Path], tmp_path: Path) -> N
     )
     assert float(table["general"].strings("rlnFinalResolution")[0]) == pytest.approx(resolution_a, abs=1e-5)
     assert "rlnFittedSlopeGuinierPlot" in table["general"]
+    # gemmi's blocks move when one is added: what is set afterwards was lost, or ended the program.
+    slope = float(table["general"].strings("rlnFittedSlopeGuinierPlot")[0])
+    assert slope == pytest.approx(record["bfactor_a2"] / 4, abs=1e-5)
+    assert {"rlnFittedInterceptGuinierPlot", "rlnCorrelationFitGuinierPlot"} <= set(table["general"].labels)
     assert (out / "fsc.xml").read_text().count("<coordinate>") == len(rows) == N // 2 + 1
     for name in ("mask", "sharpened", "locres", "locres_filtered"):
         volume, size_a = read_map(out / f"{name}.mrc")

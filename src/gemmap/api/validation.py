@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gemmap._types import Rotations, Volume
 from gemmap.api.particle_halves import back_project_particles, require_match
 from gemmap.api.reading import ReadingOptions
@@ -17,24 +19,26 @@ from gemmap.fit.progress import Progress, Silent
 from gemmap.geometry.symmetry import point_group
 from gemmap.io.atomic import atomic_path
 from gemmap.io.folders import prepare_folder, require_free, require_not_read
-from gemmap.io.mrc import read_map
+from gemmap.io.half_pair import PIXEL_SIZE_TOLERANCE, read_halves
+from gemmap.io.mrc import read_map, write_map
 from gemmap.kernels import threads
 from gemmap.report.figures import FscCurve, write_fsc_figure, write_slices_figure
 from gemmap.report.record import describe_software, to_plain
 from gemmap.report.validation_files import VALIDATION_FILES as _COMMON_FILES
 from gemmap.report.validation_files import write_validation
 from gemmap.report.validation_text import CAUTION, validation_lines, validation_record
-from gemmap.validate.postprocess import Maps, Postprocess, PostprocessOptions, postprocess, refuse_identical, with_mask
+from gemmap.validate.pair_check import check_curve, check_pair
+from gemmap.validate.postprocess import Maps, Postprocess, PostprocessOptions, postprocess, with_mask
 from gemmap.validate.views import Views, view_distribution
 
-_SHARPENED, _RECORD = "sharpened.mrc", "validation.json"
+_SHARPENED, _FSC3D, _RECORD = "sharpened.mrc", "fsc3d.mrc", "validation.json"
 #: Files of a validation's folder.
 VALIDATION_FILES: Mapping[str, str] = {
     **_COMMON_FILES,
     _SHARPENED: "the map, weighted by its correlation with the truth, sharpened, cut at its resolution",
     _RECORD: "all numbers",
+    _FSC3D: "3-D FSC: at every Fourier voxel the FSC in the cone about it",
 }
-_PIXEL_SIZE_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,9 +143,9 @@ def validate_half_maps(
         reading = particles if isinstance(particles, ReadingOptions) else ReadingOptions(Path(particles))
     inputs = [*paths, *([] if mask is None else [Path(mask)])]
     _require_folder(folder, overwrite, inputs)
-    (map1, map2), size_a = _read_halves(paths, pixel_size_a)
-    refuse_identical(map1, map2)
-    given = None if mask is None else _read_mask(Path(mask), len(map1), size_a)
+    (map1, map2), size_a = read_halves(paths[0], paths[1], pixel_size_a)
+    check_pair(map1, map2)
+    given = None if mask is None else _read_mask(Path(mask), len(map1), size_a, pixel_size_a)
     workers = threads.configure(n_threads)
     shown = Silent() if progress is None else progress
     soft = with_mask(map1, map2, given, size_a, workers)
@@ -188,7 +192,7 @@ def validate_run(
     found = read_run(Path(run))
     own, name, inputs = found.mask, "the run's mask", list(found.inputs)
     if mask is not None:
-        own, name = _read_mask(Path(mask), len(found.final), found.pixel_size_a), "mask given"
+        own, name = _read_mask(Path(mask), len(found.final), found.pixel_size_a, None), "mask given"
         inputs.append(Path(mask))
     require_not_read(folder, VALIDATION_FILES, inputs)
     workers = threads.configure(n_threads)
@@ -216,11 +220,15 @@ def _judge(
 ) -> Validation:
     times = StageTimes(progress)
     result = postprocess(maps, options, workers, times)
+    if not fitted:
+        check_curve(result.half_maps.fsc.unmasked)
     views = None if rotations is None else view_distribution(rotations, point_group(sym))
     done = Validation(result, maps.pixel_size_a, views, notes, times.seconds, tuple(inputs), fitted)
     prepare_folder(folder, VALIDATION_FILES)
     write_validation(folder, result, views, maps.pixel_size_a, _SHARPENED)
     _draw(folder, result, maps.pixel_size_a)
+    if result.fsc3d is not None:
+        write_map(folder / _FSC3D, result.fsc3d.volume, maps.pixel_size_a)
     with atomic_path(folder / _RECORD) as temporary:
         text = json.dumps(to_plain(done.record()), indent=2, sort_keys=True) + "\n"
         temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
@@ -236,26 +244,9 @@ def _require_folder(folder: Path, overwrite: bool, inputs: Sequence[Path]) -> No
     require_not_read(folder, VALIDATION_FILES, inputs)
 
 
-def _read_halves(paths: list[Path], override_a: float | None) -> tuple[list[Volume], float]:
-    (half1, size1_a), (half2, size2_a) = (read_map(path) for path in paths)
-    if half1.shape != half2.shape:
-        raise InputError(
-            f"{paths[0]} is {len(half1)} px and {paths[1]} {len(half2)} px wide; expected half-maps of one box."
-        )
-    if override_a is None and abs(size1_a - size2_a) > _PIXEL_SIZE_TOLERANCE * max(size1_a, size2_a):
-        raise InputError(
-            f"{paths[0]} has voxels of {size1_a:g} Å and {paths[1]} of {size2_a:g} Å; expected the same: correct a "
-            "header, or give --pixel-size."
-        )
-    size_a = size1_a if override_a is None else override_a
-    if not size_a > 0:
-        raise InputError(f"{paths[0]} does not say its voxel size; give it with --pixel-size.")
-    return [half1, half2], size_a
-
-
-def _read_mask(path: Path, box_px: int, pixel_size_a: float) -> Volume:
-    mask, size_a = read_map(path)
-    if size_a > 0 and abs(size_a - pixel_size_a) > _PIXEL_SIZE_TOLERANCE * pixel_size_a:
+def _read_mask(path: Path, box_px: int, pixel_size_a: float, override_a: float | None) -> Volume:
+    mask, size_a = read_map(path, override_a)
+    if size_a > 0 and abs(size_a - pixel_size_a) > PIXEL_SIZE_TOLERANCE * pixel_size_a:
         raise InputError(
             f"The mask {path} has voxels of {size_a:g} Å and the maps of {pixel_size_a:g} Å; expected the same: make a "
             "mask from these maps."
@@ -283,8 +274,14 @@ def _draw(folder: Path, result: Postprocess, pixel_size_a: float) -> None:
     write_fsc_figure(folder / "fsc.png", drawn, box_px, pixel_size_a, result.resolution)
     shown = {"map": result.volume}
     if result.sharpened is not None:
-        shown["sharpened"] = result.sharpened.map / result.sharpened.map.std() * result.volume.std()
+        shown["sharpened"] = _as_bright(result.sharpened.map, result.volume)
     local = result.half_maps.local
     if local is not None and local.filtered is not None:
         shown["locally filtered"] = local.filtered
     write_slices_figure(folder / "slices.png", shown, pixel_size_a)
+
+
+def _as_bright(volume: Volume, reference: Volume) -> Volume:
+    """Scale a map to the standard deviation of another, so that one grey scale shows both."""
+    own, other = (float(one.std(dtype=np.float64)) for one in (volume, reference))
+    return volume * np.float32(other / own) if own > 0 else volume

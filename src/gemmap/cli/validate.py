@@ -77,6 +77,7 @@ def validate(
             metavar="A", help="Voxel size in Å, in place of the maps' headers' and, where given, of the particles'."
         ),
     ] = None,
+    fsc3d: Annotated[bool, typer.Option("--fsc3d", help="Write the 3-D FSC, fsc3d.mrc.")] = False,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of random phases and of the interval.")] = 0,
     threads: Annotated[int | None, typer.Option(metavar="N", help="Threads; all cores by default.")] = None,
     overwrite: Annotated[
@@ -118,6 +119,7 @@ def validate(
         particle_diameter_a=particle_diameter,
         bfactor_a2=bfactor,
         guinier_from_a=guinier_from,
+        fsc3d=fsc3d,
     )
     common: dict[str, Any] = {
         "mask": mask,

@@ -41,6 +41,8 @@ def detail_lines(result: Postprocess) -> list[tuple[str, str]]:
     local = [f"{name} {text}" for name, facts in pairs if (text := _local_text(result, facts))]
     direction = [f"{name} cFAR {f.direction.cfar:.2f}, sphericity {f.direction.sphericity:.3f}" for name, f in pairs]
     rows = [("Local resolution", f"{'; '.join(local)} (medians and quartiles in the mask)")] if local else []
+    if result.fsc3d is not None:
+        direction.append(f"3-D FSC at 0.5 of the half-maps: sphericity {result.fsc3d.sphericity:.3f}")
     return [*rows, ("Direction", "; ".join(direction))]
 
 
@@ -70,7 +72,7 @@ def validation_record(result: Postprocess, fitted: bool) -> dict[str, Any]:
         **record,
         "backprojections": None if result.backprojections is None else _facts(result, result.backprojections),
         "caution": CAUTION if fitted else None,
-        "mask": {"name": result.mask_name, "fraction_of_box": float((result.mask > 0.5).mean())},
+        "mask": {"name": result.mask_name, **asdict(result.mask_report)},
         "bfactor_a2": None if sharpened is None else sharpened.bfactor_a2,
         "sharpening": None
         if sharpened is None
@@ -80,6 +82,7 @@ def validation_record(result: Postprocess, fitted: bool) -> dict[str, Any]:
             "guinier_shells": None if guinier is None else [guinier.first_shell, guinier.last_shell],
             "guinier_correlation": None if guinier is None else guinier.correlation,
         },
+        "sphericity_3dfsc": None if result.fsc3d is None else result.fsc3d.sphericity,
         "warnings": result.warnings(),
     }
 

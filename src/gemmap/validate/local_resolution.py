@@ -177,7 +177,7 @@ def place_windows(box_px: int, pixel_size_a: float, sampling_a: float) -> tuple[
     if len(centres) == 0:
         raise InputError(
             f"No window of {windows.radius_px} px fits into a box of {box_px} px: use a smaller sampling distance than "
-            f"{sampling_a:g} Å."
+            f"{sampling_a:g} Å (--local-sampling), or leave local resolution out (--no-local-resolution)."
         )
     return windows, centres
 

@@ -136,9 +136,9 @@ def measure_pair(
         "unmasked": read(fsc.unmasked, HALF_MAP_THRESHOLD, _ESTIMATOR, "no mask", between),
         "spherical": read(spherical, HALF_MAP_THRESHOLD, _ESTIMATOR, "soft sphere", between),
         "masked_0.5": read(corrected, TRUTH_THRESHOLD, _ESTIMATOR, mask_name, between),
-        # Where the curve meets its own threshold the difference is zero; shells of a few points say nothing.
+        # Where the curve meets its own threshold the difference is zero.
         "masked_half_bit": read(
-            np.where(bits > _NO_BITS, 1.0, corrected - bits), 0.0, "half-map FSC less half-bit", mask_name, between
+            _above_half_bit(corrected, bits), 0.0, "half-map FSC less half-bit", mask_name, between
         ),
     }
     if between:
@@ -156,6 +156,18 @@ def measure_pair(
         direction=direction,
         local=_local(half1, half2, pixel_size_a, options, name, workers, stages, to_filter),
     )
+
+
+def _above_half_bit(corrected: Curve, bits: Curve) -> Curve:
+    """Corrected FSC less half a bit, whose crossing of 0 is read; shells of a few points pass.
+
+    If no shell has more points, or the first that has is below, nothing is resolved.
+    """
+    above = corrected - bits
+    telling = np.flatnonzero(bits <= _NO_BITS)
+    if len(telling) == 0 or above[telling[0]] < 0.0:
+        return np.full_like(above, -1.0)
+    return np.asarray(np.where(bits > _NO_BITS, 1.0, above))
 
 
 def sphere_about_particle(box_px: int, pixel_size_a: float, particle_diameter_a: float | None) -> Volume:

@@ -1,5 +1,6 @@
 """Half-maps in, with the back-projections of their particles where those are known; what a referee asks for out."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,8 @@ from gemmap._types import Curve, Volume
 from gemmap.errors import InputError
 from gemmap.validate.assessment import Assessment, assess
 from gemmap.validate.fsc import check_same_box
+from gemmap.validate.fsc3d import Fsc3d, fsc_3d
+from gemmap.validate.mask_report import MaskReport, report_mask
 from gemmap.validate.masks import check_mask, soft_mask_from_map
 from gemmap.validate.pair import PairFacts, PairOptions, measure_pair
 from gemmap.validate.phase_randomise import half_map_fsc
@@ -19,6 +22,8 @@ from gemmap.validate.stages import Stages, Unwatched, stage_of
 CURVES_STAGE, SHARPENING_STAGE = "FSC curves", "sharpening"
 #: cFAR below which cryoSPARC speaks of preferred orientations.
 _LEAST_CFAR = 0.5
+#: B-factors beyond this are not physical, and overflow.
+LARGEST_BFACTOR_A2 = 1000.0
 
 
 @dataclass(frozen=True)
@@ -31,10 +36,29 @@ class PostprocessOptions(PairOptions):
         Given B-factor, negative to sharpen; None fits it.
     guinier_from_a
         Coarsest resolution of the fit.
+    fsc3d
+        Whether the 3-D FSC is measured.
     """
 
     bfactor_a2: float | None = None
     guinier_from_a: float = GUINIER_FROM_A
+    fsc3d: bool = False
+
+    def __post_init__(self) -> None:
+        if self.bfactor_a2 is not None and not abs(self.bfactor_a2) <= LARGEST_BFACTOR_A2:
+            raise InputError(
+                f"The B-factor is {self.bfactor_a2:g} Å^2; expected {-LARGEST_BFACTOR_A2:g} to {LARGEST_BFACTOR_A2:g}."
+            )
+        for name, value in (("coarsest resolution of the B-factor's fit", self.guinier_from_a), *self._distances()):
+            if not (math.isfinite(value) and value > 0):
+                raise InputError(f"The {name} is {value:g} Å; expected a positive number.")
+        if self.seed < 0:
+            raise InputError(f"The seed is {self.seed}; expected 0 or more.")
+
+    def _distances(self) -> tuple[tuple[str, float], ...]:
+        if self.sampling_a is None:
+            return ()
+        return (("distance of the windows of local resolution", self.sampling_a),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +96,8 @@ class Postprocess:
     ----------
     mask, mask_name
         Mask of the masked curves.
+    mask_report
+        How soft and large it is, and what it leaves out.
     half_maps
         What the half-maps say about themselves.
     backprojections
@@ -82,15 +108,19 @@ class Postprocess:
         The map that was sharpened.
     sharpened
         None where nothing is resolved.
+    fsc3d
+        Of the half-maps, in the mask; None if it was not asked for.
     """
 
     mask: Volume
     mask_name: str
+    mask_report: MaskReport
     half_maps: PairFacts
     backprojections: PairFacts | None
     assessment: Assessment | None
     volume: Volume
     sharpened: Sharpened | None
+    fsc3d: Fsc3d | None = None
 
     @property
     def resolution(self) -> Resolution:
@@ -109,7 +139,7 @@ class Postprocess:
 
     def warnings(self) -> list[str]:
         """What a referee would ask about, one sentence each."""
-        found, own = [], self.half_maps
+        found, own = self.mask_report.sentences(), self.half_maps
         masked = own.resolutions["masked"]
         at_end = float(own.fsc.phase_randomised[int(masked.shell)]) if own.fsc.randomised_from is not None else 0.0
         if at_end > 0.1:
@@ -119,19 +149,15 @@ class Postprocess:
             )
         if own.resolutions["unmasked"].value_a < masked.value_a:
             found.append("The resolution is better without the mask than with it: does the mask cut into the particle?")
-        if own.direction.cfar < _LEAST_CFAR:
+        if masked.is_resolved and not np.isfinite(own.interval.worse_a):
+            found.append("The interval reaches to not resolved: the half-maps may have nothing in common but the mask.")
+        if masked.is_resolved and own.direction.cfar < _LEAST_CFAR:
             found.append(
                 f"cFAR is {own.direction.cfar:.2f}: the resolution depends on direction (preferred orientations?)."
             )
         if self.sharpened is not None and self.sharpened.problem:
             found.append(self.sharpened.problem)
         return found
-
-
-def refuse_identical(half1: Volume, half2: Volume) -> None:
-    """Raise InputError for half-maps of one shape that are the same."""
-    if np.array_equal(half1, half2):
-        raise InputError("The half-maps are identical, so their FSC is 1 everywhere: give the maps of two half-sets.")
 
 
 def with_mask(half1: Volume, half2: Volume, mask: Volume | None, pixel_size_a: float, workers: int) -> Volume:
@@ -202,7 +228,9 @@ def postprocess(maps: Maps, options: PostprocessOptions, workers: int = 1, stage
                 0.0 if assessment is None else stated.value_a, workers,
             )  # fmt: skip
             shown.advance(1)
-    return Postprocess(mask, name, own, baseline, assessment, volume, sharpened)
+    of_mask = report_mask(mask, volume, size_a, workers)
+    fsc3d = fsc_3d(half1, half2, size_a, mask, workers) if options.fsc3d else None
+    return Postprocess(mask, name, of_mask, own, baseline, assessment, volume, sharpened, fsc3d)
 
 
 def _mean(half1: Volume, half2: Volume) -> Volume:

@@ -7,12 +7,12 @@ import scipy.spatial
 
 from gemmap._types import Curve, Float
 from gemmap.errors import InputError
+from gemmap.geometry.sphere import half_sphere
 from gemmap.geometry.symmetry import point_group
 from gemmap.report.html.files import RunFiles
 from gemmap.report.html.markup import Html, image_source, table, tag
 from gemmap.report.html.section import Section, bars, figure, paragraph
 from gemmap.report.html.volumes import colours, gradient_css
-from gemmap.validate.anisotropy import half_sphere
 
 #: Directions at which the density of views is measured, and the radius of the cap in which they are counted.
 _N_DIRECTIONS, _CAP_DEG = 3000, 7.0
