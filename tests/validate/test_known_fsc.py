@@ -7,9 +7,13 @@ from gemmap.validate.anisotropy import directional_fsc
 from gemmap.validate.fsc import fsc
 from gemmap.validate.fsc3d import fsc_3d
 from gemmap.validate.masks import spherical_mask
-from gemmap.validate.postprocess import PostprocessOptions, postprocess
+from gemmap.validate.postprocess import Maps, Postprocess, PostprocessOptions, postprocess
 
 PIXEL_A = 2.0
+
+
+def judged(half1: np.ndarray, half2: np.ndarray, mask: np.ndarray) -> Postprocess:
+    return postprocess(Maps(half1, half2, PIXEL_A, mask, "a sphere"), PostprocessOptions(sampling_a=None))
 
 
 def radii(n: int, stretch: float = 1.0) -> np.ndarray:
@@ -47,22 +51,22 @@ def test_the_resolution_is_where_the_curve_crosses(n: int) -> None:
     half_at = 0.2 * n
     shell = half_at * (1 / 0.143 - 1) ** 0.25
     half1, half2 = halves(n, falling(radii(n), half_at))
-    result = postprocess(half1, half2, PIXEL_A, spherical_mask(n, 0.3 * n, 6), PostprocessOptions(sampling_a=None))
+    result = judged(half1, half2, spherical_mask(n, 0.3 * n, 6))
     for name in ("masked", "unmasked"):
-        assert result.resolutions[name].shell == pytest.approx(shell, abs=1.5)
-    assert result.resolutions["masked_0.5"].shell == pytest.approx(half_at, abs=1.5)
-    assert result.interval.better_a <= n * PIXEL_A / shell * 1.06
-    assert result.interval.worse_a >= n * PIXEL_A / shell / 1.06
+        assert result.half_maps.resolutions[name].shell == pytest.approx(shell, abs=1.5)
+    assert result.half_maps.resolutions["masked_0.5"].shell == pytest.approx(half_at, abs=1.5)
+    assert result.half_maps.interval.better_a <= n * PIXEL_A / shell * 1.06
+    assert result.half_maps.interval.worse_a >= n * PIXEL_A / shell / 1.06
 
 
 def test_independent_noise_has_no_resolution() -> None:
     resolved = []
     for seed in range(10):
         half1, half2 = np.random.default_rng(seed).standard_normal((2, 40, 40, 40))
-        result = postprocess(half1, half2, PIXEL_A, spherical_mask(40, 12, 6), PostprocessOptions(sampling_a=None))
-        resolved.append(result.resolutions["masked"].shell)
+        result = judged(half1, half2, spherical_mask(40, 12, 6))
+        resolved.append(result.half_maps.resolutions["masked"].shell)
         # Either nothing, or no more than the first shells of a handful of points.
-        assert result.resolutions["masked"].shell <= 6
+        assert result.half_maps.resolutions["masked"].shell <= 6
         if result.resolution.is_resolved:
             assert any("may have nothing in common" in sentence for sentence in result.warnings())
     assert np.median(resolved) <= 2

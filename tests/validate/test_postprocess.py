@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from gemmap.errors import InputError
 from gemmap.fit.memory import plan_memory
 from gemmap.validate.masks import spherical_mask
 from gemmap.validate.pair import sphere_about_particle
-from gemmap.validate.postprocess import Maps, PostprocessOptions, postprocess, refuse_identical
+from gemmap.validate.postprocess import Maps, PostprocessOptions, postprocess
 from gemmap.validate.sharpen import cross_weight
 
 N, PIXEL_A = 40, 1.5
@@ -164,11 +163,6 @@ def test_stages_are_told() -> None:
 
 def test_weights_of_the_cross_fsc_end_where_it_does() -> None:
     np.testing.assert_array_equal(cross_weight(np.array([0.3, 1.0, 0.6, 0.0, 0.5])), [1.0, 1.0, 0.6, 0.0, 0.0])
-
-
-def test_identical_halves() -> None:
-    with pytest.raises(InputError, match="identical"):
-        refuse_identical(MAPS.half1, MAPS.half1)
 
 
 def test_validation_fits_into_the_memory_that_the_fit_had() -> None:

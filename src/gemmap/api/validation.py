@@ -27,6 +27,7 @@ from gemmap.report.record import describe_software, to_plain
 from gemmap.report.validation_files import VALIDATION_FILES as _COMMON_FILES
 from gemmap.report.validation_files import write_validation
 from gemmap.report.validation_text import CAUTION, validation_lines, validation_record
+from gemmap.validate.local_resolution import place_windows
 from gemmap.validate.pair_check import check_curve, check_pair
 from gemmap.validate.postprocess import Maps, Postprocess, PostprocessOptions, postprocess, with_mask
 from gemmap.validate.views import Views, view_distribution
@@ -218,6 +219,10 @@ def _judge(
     progress: Progress,
     fitted: bool,
 ) -> Validation:
+    if options.sampling_a is not None:
+        place_windows(
+            len(maps.half1), maps.pixel_size_a, options.sampling_a
+        )  # or a refusal, before anything is computed
     times = StageTimes(progress)
     result = postprocess(maps, options, workers, times)
     if not fitted:
