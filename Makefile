@@ -26,10 +26,12 @@ $(VENV)/.dev: $(VENV)/.runtime
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
 	touch $@
 
-demo: setup  ## simulate particles, reconstruct them, compare with the truth: demo/report.md
+demo: setup  ## simulate particles, reconstruct them, compare with the truth: demo/report.md, demo/run/report.html
 	$(BIN)/gemmap demo -o demo --overwrite
 	@echo
 	@cat demo/report.md
+	@echo
+	@echo "Open in a browser: $(CURDIR)/demo/run/report.html"
 
 lint: setup-dev  ## style, types and layers
 	$(BIN)/ruff check .

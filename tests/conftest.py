@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from chromium import NAMES, find_chromium
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,6 +18,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for mark in ("slow", "peer"):
             if mark in item.keywords and not config.getoption(f"--{mark}"):
                 item.add_marker(pytest.mark.skip(reason=f"needs --{mark}"))
+        if "browser" in item.keywords and find_chromium() is None:
+            item.add_marker(pytest.mark.skip(reason=f"needs a browser: none of {', '.join(NAMES)} is installed"))
 
 
 @pytest.fixture(scope="session")

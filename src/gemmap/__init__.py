@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from gemmap.api.aggregates import load_aggregate, save_aggregate
     from gemmap.api.check import check
     from gemmap.api.convert import convert
+    from gemmap.api.density import sample_gaussians
+    from gemmap.api.evidence import gather_evidence
+    from gemmap.api.export import export_run
+    from gemmap.api.mask import make_mask
     from gemmap.api.reading import ReadingOptions
     from gemmap.api.reconstruction import reconstruct
     from gemmap.api.result import ReconstructionResult
     from gemmap.api.resume import resume
     from gemmap.api.simulation import write_simulation
+    from gemmap.api.validation import validate_half_maps, validate_run
     from gemmap.checks.verdict import CheckReport, Verdict
     from gemmap.errors import BackendError, FormatError, GemError, InputError, NumericsError, OutputError
     from gemmap.fit.aggregate import Aggregate
@@ -43,11 +48,16 @@ _HOMES: dict[str, tuple[str, str]] = {
         "gemmap.api.aggregates": ("load_aggregate", "save_aggregate"),
         "gemmap.api.check": ("check",),
         "gemmap.api.convert": ("convert",),
+        "gemmap.api.density": ("sample_gaussians",),
+        "gemmap.api.evidence": ("gather_evidence",),
+        "gemmap.api.export": ("export_run",),
+        "gemmap.api.mask": ("make_mask",),
         "gemmap.api.reading": ("ReadingOptions",),
         "gemmap.api.reconstruction": ("reconstruct",),
         "gemmap.api.resume": ("resume",),
         "gemmap.api.result": ("ReconstructionResult",),
         "gemmap.api.simulation": ("write_simulation",),
+        "gemmap.api.validation": ("validate_half_maps", "validate_run"),
         "gemmap.checks.verdict": ("CheckReport", "Verdict"),
         "gemmap.errors": (
             "BackendError", "FormatError", "GemError", "InputError", "NumericsError", "OutputError",
@@ -96,19 +106,25 @@ __all__ = [
     "check",
     "convert",
     "embedded_structure",
+    "export_run",
     "fsc",
+    "gather_evidence",
     "load_aggregate",
     "load_gaussians",
+    "make_mask",
     "read_map",
     "read_particles",
     "read_structure",
     "reconstruct",
     "resolution_at",
     "resume",
+    "sample_gaussians",
     "save_aggregate",
     "save_gaussians",
     "simulate_particles",
     "soft_mask_from_map",
+    "validate_half_maps",
+    "validate_run",
     "write_map",
     "write_simulation",
 ]

@@ -57,9 +57,8 @@ def particles(simulated: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def quick_fit(monkeypatch: pytest.MonkeyPatch) -> list:
-    """Replace the fit by one that takes milliseconds and draw no figures; the arguments of the fit's calls."""
-    for name in ("write_fsc_figure", "write_slices_figure"):
-        monkeypatch.setattr(f"gemmap.report.run_folder.{name}", lambda *_: None)
+    """Replace the fit by one that takes milliseconds and draw nothing; the arguments of the fit's calls."""
+    fake_fit.draw_nothing(monkeypatch)
     monkeypatch.setattr("gemmap.api.run.reconstruct_halves", fake_fit.reconstruct_quickly)
     fake_fit.CALLS.clear()
     return fake_fit.CALLS

@@ -1,6 +1,7 @@
 """A stand-in for the fit that takes milliseconds: reads every image and makes smooth maps of their sums."""
 
 import numpy as np
+import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
@@ -15,6 +16,19 @@ from gemmap.particles.table import ParticleTable
 
 #: Arguments of every call.
 CALLS: list[tuple[ParticleTable, ImageStack, FitConfig, np.ndarray | None]] = []
+
+
+#: Functions that draw the figures of a run.
+FIGURES = (
+    "run_folder.write_fsc_figure", "run_folder.write_slices_figure", "validation_files.write_local_figure",
+    "validation_files.write_directions_figure", "run_folder.write_report",
+)  # fmt: skip
+
+
+def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out figures, which take seconds."""
+    for name in FIGURES:
+        monkeypatch.setattr(f"gemmap.report.{name}", lambda *_: None)
 
 
 def reconstruct_quickly(
@@ -47,7 +61,7 @@ def reconstruct_quickly(
             backprojection=volume + np.float32(0.01),
             voxels=volume,
             gaussians=Gaussians(torch.zeros(3, 3), torch.ones(3, 3), torch.eye(4)[:1].repeat(3, 1), torch.ones(3)),
-            steps=(StepRecord(0, 1.0, 0.1),),
+            steps=(StepRecord(0, 1.0, 0.1, 3),),
             stopped_because="the score no longer rises",
             seed=config.seed + 7,
             n_particles=len(table),

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import fake_fit
 import pytest
 
 from gemmap.fit import one_pass
@@ -25,8 +26,7 @@ COMMAND = "from gemmap.cli.main import main; main()"
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one_pass, "CHUNK_BYTES", CHUNK_BYTES)
-    for name in ("write_fsc_figure", "write_slices_figure"):
-        monkeypatch.setattr(f"gemmap.report.run_folder.{name}", lambda *_: None)
+    fake_fit.draw_nothing(monkeypatch)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,7 @@ def resumed(gemmap: Callable, run: Path, whole: Path) -> None:
     outcome = gemmap("reconstruct", "--resume", run)
     assert outcome.code == 0, outcome.err
     names = [path.name for path in whole.glob("*.mrc")]
-    assert len(names) == 10
+    assert len(names) == 14
     for name in names:
         assert (run / name).read_bytes() == (whole / name).read_bytes(), name
     assert not (run / "checkpoint").exists()

@@ -102,6 +102,7 @@ def test_the_engine_and_its_options_reach_the_fit(reconstruct: Callable) -> None
         (("--sym", "3"), "The symmetry is '3'; expected C1, C2, .., D2, D3, .., T, O, I, or I1 to I4"),
         (("--engine", "images", "--epochs", 0), "Number of epochs is 0; expected at least 1"),
         (("--engine", "images", "--batch-size", 10**6), "A batch of 1000000 images was asked for, but there are"),
+        (("--local-sampling", 0), "The windows of local resolution are 0 Å apart; expected more than 0"),
         (("--engine", "neural"), "'neural' is not one of 'aggregate', 'images'"),
     ],
 )
@@ -288,6 +289,30 @@ def test_threads_and_device_are_recorded(reconstruct: Callable, tmp_path: Path) 
     assert torch.get_num_threads() == len(os.sched_getaffinity(0))
 
 
+def test_local_resolution_and_its_windows(reconstruct: Callable, tmp_path: Path) -> None:
+    def found() -> dict:
+        return json.loads((tmp_path / "run" / "job.json").read_text())
+
+    local = ("locres.mrc", "locres_backprojection.mrc", "locres_filtered.mrc", "locres.cxc")
+    reconstruct("--no-local-resolution")
+    assert not any((tmp_path / "run" / name).exists() for name in local)
+    assert found()["results"]["validation"]["local_resolution_a"] is None
+    log = (tmp_path / "run" / "run.log").read_text()
+    assert "Direction" in log
+    assert "Local resolution" not in log
+    medians = []
+    for sampling in (25, 60):
+        reconstruct("--local-sampling", sampling)
+        assert all((tmp_path / "run" / name).exists() for name in local)
+        medians.append(found()["results"]["validation"]["local_resolution_a"]["mean"])
+        assert found()["config"]["local_sampling_a"] == sampling
+    assert medians[0] != medians[1]
+    reconstruct("--local-sampling", 500)
+    assert not (tmp_path / "run" / "locres.mrc").exists()
+    (note,) = [note for note in found()["notes"] if "Local resolution" in note]
+    assert "No window of 42 px fits into a box of 40 px" in note
+
+
 def test_aggregates_only_if_asked_for(reconstruct: Callable, tmp_path: Path) -> None:
     reconstruct("--save-aggregates")
     assert len(list((tmp_path / "run").glob("aggregate*"))) == 2
@@ -338,7 +363,7 @@ def test_quiet_says_the_result_only_and_verbose_more(gemmap: Callable, particles
         outcome = gemmap("reconstruct", particles, "-o", tmp_path / "run", "--overwrite", *words)
         assert outcome.code == 0, outcome.err
         lines[option] = outcome.out.splitlines()
-    assert len(lines["-q"]) == 6
+    assert len([line for line in lines["-q"] if not line.startswith("Warning")]) == 8
     assert lines["-q"][0].startswith("Resolution")
     assert len(lines["-q"]) < len(lines[""]) < len(lines["-v"])
     assert any(f"max_steps: {DEFAULT_STEPS}" in line for line in lines["-v"])

@@ -18,11 +18,13 @@ from gemmap.validate.fsc import fsc, masked_transform, relion_fsc_of_transforms
 MAPS = {
     "run_half1_class001_unfil.mrc", "run_half2_class001_unfil.mrc", "run_class001.mrc", "backprojection_half1.mrc",
     "backprojection_half2.mrc", "backprojection.mrc", "voxels_half1.mrc", "voxels_half2.mrc", "voxels.mrc",
-    "mask.mrc",
+    "mask.mrc", "run_class001_sharpened.mrc", "locres.mrc", "locres_backprojection.mrc", "locres_filtered.mrc",
 }  # fmt: skip
 OTHERS = {
     "gaussians_half1.safetensors", "gaussians_half2.safetensors", "gaussians.safetensors", "fsc.csv", "fsc.png",
     "slices.png", "noise.csv", "job.json", "config.yaml", "command.txt", "run.log", "README.txt", "particles.star",
+    "report.html",
+    "fsc.star", "fsc.xml", "locres.cxc", "locres.png", "direction.csv", "directions.png", "views.csv",
 }  # fmt: skip
 AGGREGATES = {"aggregate_half1.safetensors", "aggregate_half2.safetensors"}
 FAST = ("--max-steps", 3, "--n-gaussians", 200)
@@ -77,7 +79,7 @@ def test_the_record(run: Path, simulated: Path) -> None:
     assert job["seeds"]["fit_half1"] != job["seeds"]["fit_half2"]
     assert job["results"]["halves_from_file"] is True
     assert job["results"]["n_half1"] + job["results"]["n_half2"] == job["results"]["n_particles"] == 200
-    assert {"reading", "validation", "total"} <= set(job["seconds"])
+    assert {"reading", "validation", "validation: local resolution, half-maps", "total"} <= set(job["seconds"])
     assert job["peak_memory_bytes"] > 1e8
     assert job["software"]["gemmap"] == package.__version__
     assert set(job["resolutions"]) == {
@@ -98,15 +100,45 @@ def test_screen_and_log(run: Path) -> None:
     assert lines[0].startswith("Particles          200 of ")
     assert any(line.startswith("Memory") and "needed" in line for line in lines[:6])
     assert any(line.startswith("Half-sets") and line.endswith("from the file") for line in lines)
-    result = [line.split()[0] for line in lines[-6:]]
-    assert result == ["Resolution", "half-maps", "back-projection", "Particles", "Cost", "Open"]
-    assert "cross-FSC" in lines[-6]
-    assert lines[-6].split("  ")[-1] == " " + json.loads((run / "job.json").read_text())["resolutions"]["map"]["text"]
-    assert "particles/s" in lines[-2]
-    assert "peak memory" in lines[-2]
-    assert lines[-1].endswith(f"chimerax {run}/run_class001.mrc")
-    for line in (*lines[:5], *lines[-6:-2]):
+    first = next(i for i, line in enumerate(lines) if line.startswith("Resolution"))
+    result = [line.split()[0] for line in lines[first:] if not line.startswith("Warning")]
+    assert result == [
+        "Resolution",
+        "half-maps",
+        "back-projection",
+        "Local",
+        "Direction",
+        "Particles",
+        "Cost",
+        "Open",
+        "Report",
+    ]
+    assert "cross-FSC" in lines[first]
+    # No shell lies between 10 Å and Nyquist.
+    warnings = [line.split(maxsplit=1)[1] for line in lines[first:] if line.startswith("Warning")]
+    assert any("A B-factor cannot be fitted" in text for text in warnings)
+    assert set(warnings) <= set(json.loads((run / "job.json").read_text())["notes"])
+    assert (
+        lines[first].split("  ")[-1] == " " + json.loads((run / "job.json").read_text())["resolutions"]["map"]["text"]
+    )
+    assert "particles/s" in lines[-3]
+    assert "peak memory" in lines[-3]
+    assert lines[-2].endswith(f"chimerax {run}/run_class001.mrc")
+    assert lines[-1].endswith(f" {run}/report.html")
+    for line in (*lines[:5], *lines[first:-3]):
         assert line in log
+
+
+def test_the_record_holds_how_the_fits_went(run: Path) -> None:
+    results = json.loads((run / "job.json").read_text())["results"]
+    for name, fit in results["fits"].items():
+        assert [step["step"] for step in fit["steps"]] == list(range(fit["n_steps"] + 1))
+        assert {step["n_gaussians"] for step in fit["steps"]} == {fit["n_gaussians"]}
+        assert fit["steps"][-1]["loss"] < fit["steps"][0]["loss"], name
+    for half in ("half1", "half2"):
+        scores = dict(results["trial_scores"][half])
+        assert list(scores) == [0, 2]
+        assert results["details"][f"held_out_score_{half}"] in scores.values()
 
 
 def test_curves(run: Path) -> None:
@@ -124,6 +156,9 @@ def test_curves(run: Path) -> None:
         "spatial_frequency",
         "cross_fsc_map",
         "cross_fsc_half_map",
+        "half_bit",
+        "half_maps_spherical",
+        "backprojection_spherical",
         *curves,
     }
     halves = (mrcfile.read(run / f"run_half{half}_class001_unfil.mrc") for half in (1, 2))

@@ -53,6 +53,11 @@ def test_everything_is_written_and_said(halves: list[Path], tmp_path: Path) -> N
         table["fsc"].floats("rlnFourierShellCorrelationCorrected"), [float(row["corrected"]) for row in rows], atol=2e-6
     )
     assert float(table["general"].strings("rlnFinalResolution")[0]) == pytest.approx(resolution_a, abs=1e-5)
+    assert "rlnFittedSlopeGuinierPlot" in table["general"]
+    # gemmi's blocks move when one is added: what is set afterwards was lost, or ended the program.
+    slope = float(table["general"].strings("rlnFittedSlopeGuinierPlot")[0])
+    assert slope == pytest.approx(record["bfactor_a2"] / 4, abs=1e-5)
+    assert {"rlnFittedInterceptGuinierPlot", "rlnCorrelationFitGuinierPlot"} <= set(table["general"].labels)
     assert (out / "fsc.xml").read_text().count("<coordinate>") == len(rows) == N // 2 + 1
     for name in ("mask", "sharpened", "locres", "locres_filtered"):
         volume, size_a = read_map(out / f"{name}.mrc")
@@ -65,7 +70,9 @@ def test_everything_is_written_and_said(halves: list[Path], tmp_path: Path) -> N
 def test_options_have_their_effect(halves: list[Path], tmp_path: Path) -> None:
     mask = tmp_path / "mask.mrc"
     write_map(mask, np.ones((N, N, N), np.float32), 3.0)
-    code, text = run(*halves, "-o", tmp_path / "v", "--no-local", "--mask", mask, "--bfactor", -20, "--pixel-size", 3)
+    code, text = run(
+        *halves, "-o", tmp_path / "v", "--no-local-resolution", "--mask", mask, "--bfactor", -20, "--pixel-size", 3
+    )
     assert code == 0, text
     record = json.loads((tmp_path / "v" / "validation.json").read_text())
     assert record["bfactor_a2"] == -20
@@ -82,7 +89,7 @@ def test_an_existing_folder_is_kept_unless_overwriting(halves: list[Path], tmp_p
     code, text = run(*halves, "-o", tmp_path)
     assert code == 2
     assert "--overwrite" in text
-    code, text = run(*halves, "-o", tmp_path, "--overwrite", "--no-local")
+    code, text = run(*halves, "-o", tmp_path, "--overwrite", "--no-local-resolution")
     assert code == 0, text
     assert (tmp_path / "mine.txt").read_text() == "mine"
 

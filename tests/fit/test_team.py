@@ -46,6 +46,15 @@ def together(
     work: Callable[[Team, Any], Any], size: int, argument: Any = None, survivors: int | None = None
 ) -> list[tuple[str, Any]]:
     """Run ``work`` in as many processes: what each that lives returned, or the sentence it ended with, by rank."""
+    # A spawned process imports this module by its name.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(Path(__file__).parents[2])
+        return _together(work, size, argument, survivors)
+
+
+def _together(
+    work: Callable[[Team, Any], Any], size: int, argument: Any, survivors: int | None
+) -> list[tuple[str, Any]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -70,8 +79,8 @@ def _member(rank: int, size: int, port: int, work: Callable[[Team, Any], Any], a
     try:
         with joined() as team:
             results.put((rank, ("returned", work(team, argument))))
-    except BackendError as error:
-        results.put((rank, ("failed", str(error))))
+    except Exception as error:
+        results.put((rank, ("failed" if isinstance(error, BackendError) else "broke", repr(error))))
 
 
 def reconstruct(team: Team, folder: Path | None) -> dict[str, Any] | None:

@@ -26,13 +26,13 @@ def falling(width: float) -> np.ndarray:
 def drawn(monkeypatch: pytest.MonkeyPatch) -> list:
     """Figures saved during the test, kept for inspection."""
     saved = []
-    save = figures._save_png
+    save = figures.save_png
 
     def keep(figure: object, path: Path) -> None:
         saved.append(figure)
         save(figure, path)
 
-    monkeypatch.setattr(figures, "_save_png", keep)
+    monkeypatch.setattr(figures, "save_png", keep)
     return saved
 
 

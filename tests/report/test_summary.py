@@ -37,6 +37,11 @@ def test_lines() -> None:
     ]
 
 
+def test_details_stand_between_the_resolutions_and_the_particles() -> None:
+    lines = summary_lines(replace(SUMMARY, details=[("Direction", "cFAR 0.9")]))
+    assert lines[3:5] == ["Direction          cFAR 0.9", summary_lines(SUMMARY)[3]]
+
+
 @pytest.mark.parametrize(("n", "text"), [(1, "12 excluded (1 dead image)"), (3, "12 excluded (3 dead images)")])
 def test_dead_images_are_named(n: int, text: str) -> None:
     assert summary_lines(replace(SUMMARY, n_dead=n))[3].endswith(text)

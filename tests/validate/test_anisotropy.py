@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gemmap.errors import InputError
-from gemmap.validate.anisotropy import DirectionalFsc, directional_fsc, half_sphere
+from gemmap.geometry.sphere import half_sphere
+from gemmap.validate.anisotropy import DirectionalFsc, directional_fsc
 
 PIXEL_A = 1.5
 

@@ -10,7 +10,8 @@ import scipy.ndimage
 
 from gemmap.errors import InputError
 from gemmap.io.mrc import read_map, write_map
-from gemmap.validate.local_resolution import Windows, local_resolution
+from gemmap.validate.fsc import fsc
+from gemmap.validate.local_resolution import Windows, _WindowFsc, local_resolution
 from gemmap.validate.masks import spherical_mask
 
 PIXEL_A = 2.0
@@ -87,6 +88,34 @@ def test_windows_that_make_no_sense_are_refused(pixel_size_a: float, sampling_a:
     half1, half2 = halves_of_two_kinds(24)
     with pytest.raises(InputError, match=words):
         local_resolution(half1, half2, pixel_size_a, sampling_a)
+
+
+@pytest.mark.parametrize("w", [11, 12])
+@pytest.mark.parametrize("centre", [(0, 0, 0), (-7, 8, 3)])
+def test_a_window_is_the_fsc_of_what_it_cuts_out(w: int, centre: tuple[int, int, int]) -> None:
+    """Also over the edge of the box, where there are zeros."""
+    n = 24
+    maps = np.random.default_rng(2).standard_normal((4, n, n, n)).astype(np.float32)
+    maps[1], maps[3] = maps[1] + maps[0], maps[3] + 2 * maps[2]
+    weights = spherical_mask(w, 3.0, 2.0)
+    padded = np.pad(maps, ((0, 0), (w, w), (w, w), (w, w)))
+    first = [c + n // 2 + w - w // 2 for c in centre]
+    cut = padded[:, *(slice(f, f + w) for f in first)]
+    found = _WindowFsc(weights).of(tuple(maps), np.array(centre))
+    for curve, (a, b) in zip(found, (cut[:2], cut[2:]), strict=True):
+        np.testing.assert_allclose(curve, fsc(a, b, weights), atol=1e-6)
+
+
+def test_a_given_map_is_filtered_or_none() -> None:
+    half1, half2 = halves_of_two_kinds(33)
+    mean = ((half1 + half2) / 2).astype(np.float32)
+    own, given, none = (
+        local_resolution(half1, half2, PIXEL_A, 12.0, **options)
+        for options in ({}, {"volume": -mean}, {"filtered": False})
+    )
+    np.testing.assert_allclose(given.filtered, -own.filtered, atol=1e-6)
+    assert none.filtered is None
+    np.testing.assert_array_equal(none.map, own.map)
 
 
 @pytest.mark.peer

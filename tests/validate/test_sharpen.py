@@ -92,12 +92,12 @@ def test_relion_postprocess_finds_the_same_bfactor_and_map(tmp_path: Path) -> No
     rows = [line.split() for line in text.split("data_fsc")[1].split("data_guinier")[0].splitlines()]
     curve = np.array([float(row[3]) for row in rows if len(row) == 8 and not row[0].startswith("_")])
     volumes = [read_map(tmp_path / f"half{i}.mrc")[0] for i in (1, 2)]
-    ours = sharpen((volumes[0] + volumes[1]) / 2, PIXEL_A, curve, resolution_a)
+    ours = sharpen((volumes[0] + volumes[1]) / 2, PIXEL_A, fsc_weight(curve), resolution_a)
     assert ours.bfactor_a2 == pytest.approx(bfactor_a2, rel=1e-4)
     theirs, _ = read_map(tmp_path / "pp.mrc")
     assert np.linalg.norm(ours.map - theirs) < 1e-4 * np.linalg.norm(theirs)
     # With our own curve, whose shells differ a little from RELION's, and our own random phases.
     own = half_map_fsc(volumes[0], volumes[1], mask).corrected
-    assert sharpen((volumes[0] + volumes[1]) / 2, PIXEL_A, own, resolution_a).bfactor_a2 == pytest.approx(
+    assert sharpen((volumes[0] + volumes[1]) / 2, PIXEL_A, fsc_weight(own), resolution_a).bfactor_a2 == pytest.approx(
         bfactor_a2, rel=0.02
     )

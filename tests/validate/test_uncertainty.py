@@ -69,5 +69,5 @@ def test_half_bit_is_that_of_van_heel_and_schatz() -> None:
 def test_a_curve_that_may_never_rise_says_so() -> None:
     interval = resolution_interval(np.full(N // 2 + 1, 0.1), np.full(N // 2 + 1, 10.0), 0.143, N, PIXEL_A)
     assert not np.isfinite(interval.worse_a)
-    assert str(interval).endswith("to not resolved Å")
+    assert str(interval).endswith(" Å to not resolved")
     assert str(Interval(3.0, 4.126)) == "3.00 to 4.13 Å"

@@ -16,6 +16,9 @@ from gemmap.fit.schedule import Loss, Schedule, Start
 from gemmap.io.opening import read_text
 from gemmap.units import parse_memory
 
+#: Distance in Å of the windows of local resolution; `gemmap.validate.local_resolution.SAMPLING_A`, which takes SciPy.
+SAMPLING_A = 25.0
+
 Engine = Literal["aggregate", "images"]
 #: Options of the images engine; they have no meaning for the other.
 IMAGES_OPTIONS = ("epochs", "batch_size", "loss", "start", "rate")
@@ -50,6 +53,8 @@ class ReconstructionOptions(ReadingOptions):
     rate: float = Schedule.rate
     shape: Shape = FitConfig.shape
     max_steps: int = FitConfig.max_steps
+    local_resolution: bool = True
+    local_sampling_a: float = SAMPLING_A
     seed: int = FitConfig.seed
     threads: int | None = None
     device: str = "auto"
@@ -70,6 +75,10 @@ class ReconstructionOptions(ReadingOptions):
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; expected 0 or more.")
         _ = self.memory_bytes
+        if not 0.0 < self.local_sampling_a < math.inf:
+            raise InputError(
+                f"The windows of local resolution are {self.local_sampling_a:g} Å apart; expected more than 0."
+            )
         if not 0.0 <= self.checkpoint_interval_s < math.inf:
             raise InputError(f"The checkpoint interval is {self.checkpoint_interval_s:g} s; expected 0 or more.")
         require_choices(self, CHOICES)

@@ -23,6 +23,7 @@ from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import background_window
 from gemmap.report.summary import label_lines, memory_text
+from gemmap.validate.local_resolution import place_windows
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +58,8 @@ class ReconstructionPlan:
         Files that are read.
     stack_files
         The image stacks among them, in the order of the table's stacks; none for images in memory.
+    local_sampling_a
+        Distance of the windows of local resolution; None where it is not measured.
     notes
         What was assumed or is not modelled, one sentence each.
     seconds
@@ -77,6 +80,7 @@ class ReconstructionPlan:
     n_excluded: int
     inputs: tuple[Path, ...]
     stack_files: tuple[Path, ...]
+    local_sampling_a: float | None
     notes: tuple[str, ...]
     seconds: float
 
@@ -144,6 +148,7 @@ def plan_reconstruction(
     _require_enough(table, config)
     mask, mask_notes = (None, ()) if options.mask is None else read_mask(options.mask, framed.frame, framed.read_size)
     batch_size = 0 if config.schedule is None else config.schedule.batch_size
+    local_sampling_a, local_notes = _local_sampling(options, framed)
     memory = plan_memory(stack.box_px, len(table), batch_size, options.memory_bytes)
     require_memory(memory)
     return ReconstructionPlan(
@@ -162,7 +167,8 @@ def plan_reconstruction(
         n_excluded=loaded.n_in_source - len(table),
         inputs=(*options.input_files, *loaded.stack_files),
         stack_files=loaded.stack_files,
-        notes=(*loaded.notes, *framed.notes, *mask_notes, *warnings),
+        local_sampling_a=local_sampling_a,
+        notes=(*loaded.notes, *framed.notes, *mask_notes, *local_notes, *warnings),
         seconds=time.perf_counter() - started,
     )
 
@@ -231,6 +237,17 @@ def _check_frame(framed: FramedParticles, config: FitConfig) -> None:
         raise InputError(f"The images are {box_px} px wide; expected a box of at least {SMALLEST_BOX_PX} px.")
     if config.particle_diameter_a is not None:
         background_window(framed.frame.box_px, 0.5 * config.particle_diameter_a / framed.frame.pixel_size_a)
+
+
+def _local_sampling(options: ReconstructionOptions, framed: FramedParticles) -> tuple[float | None, tuple[str, ...]]:
+    """Distance of the windows of local resolution; None if it is not wanted, or with a note if none fits the box."""
+    if not options.local_resolution:
+        return None, ()
+    try:
+        place_windows(framed.frame.box_px, framed.frame.pixel_size_a, options.local_sampling_a)
+    except InputError as error:
+        return None, (f"Local resolution is left out: {error}",)
+    return options.local_sampling_a, ()
 
 
 def _require_enough(table: ParticleTable, config: FitConfig) -> None:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gemmap.api.options import Engine, ReconstructionOptions
+from gemmap.api.options import SAMPLING_A, Engine, ReconstructionOptions
 from gemmap.api.plan import plan_reconstruction
 from gemmap.api.result import ReconstructionResult
 from gemmap.api.run import run_plan
@@ -58,6 +58,8 @@ def reconstruct(
     rate: float = Schedule.rate,
     shape: Shape = FitConfig.shape,
     max_steps: int = FitConfig.max_steps,
+    local_resolution: bool = True,
+    local_sampling_a: float = SAMPLING_A,
     seed: int = FitConfig.seed,
     threads: int | None = None,
     device: str = "auto",
@@ -137,6 +139,9 @@ def reconstruct(
         (one width) or ``fixed`` (nothing).
     max_steps
         Most steps of a fit to the aggregate.
+    local_resolution, local_sampling_a
+        Whether to measure the local resolution of the half-maps and of their back-projections, and the distance in Å of
+        its windows.
     seed
         Of everything random.
     threads
@@ -200,6 +205,8 @@ def reconstruct(
         rate=rate,
         shape=shape,
         max_steps=max_steps,
+        local_resolution=local_resolution,
+        local_sampling_a=local_sampling_a,
         seed=seed,
         threads=threads,
         device=device,

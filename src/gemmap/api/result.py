@@ -10,7 +10,9 @@ from gemmap.gaussians.model import Gaussians
 from gemmap.particles.halves import HalfSplit
 from gemmap.particles.table import ParticleTable
 from gemmap.validate.assessment import Assessment
+from gemmap.validate.postprocess import Postprocess
 from gemmap.validate.resolution import Resolution
+from gemmap.validate.views import Views
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,10 +23,10 @@ class ReconstructionResult:
     ----------
     reconstruction
         The three fits (``half1``, ``half2``, ``full``) with their maps, baselines, Gaussians and steps.
-    assessment
-        Curves and resolutions.
-    mask
-        Soft mask of the masked curves, made from the half-maps or given.
+    validation
+        Curves and resolutions, the sharpened map, local and directional resolution of half-maps and back-projections.
+    views
+        Density of viewing directions.
     table, split
         Particles as used, each in half 1 or 2, and how the halves were chosen.
     n_excluded
@@ -41,8 +43,8 @@ class ReconstructionResult:
     """
 
     reconstruction: Reconstruction
-    assessment: Assessment
-    mask: Volume
+    validation: Postprocess
+    views: Views
     table: ParticleTable
     split: HalfSplit
     n_excluded: int
@@ -50,6 +52,23 @@ class ReconstructionResult:
     seconds: Mapping[str, float]
     notes: tuple[str, ...]
     folder: Path | None
+
+    @property
+    def assessment(self) -> Assessment:
+        """Curves and resolutions of map, half-maps and back-projections."""
+        assessment = self.validation.assessment
+        assert assessment is not None  # a run knows its back-projections
+        return assessment
+
+    @property
+    def mask(self) -> Volume:
+        """Soft mask of the masked curves, made from the half-maps or given."""
+        return self.validation.mask
+
+    @property
+    def sharpened_map(self) -> Volume | None:
+        """Final map weighted by the cross-FSC, sharpened and cut at its resolution; None if it is not resolved."""
+        return None if self.validation.sharpened is None else self.validation.sharpened.map
 
     @property
     def map(self) -> Volume:
@@ -89,4 +108,4 @@ class ReconstructionResult:
     @property
     def curves(self) -> dict[str, Curve]:
         """All Fourier shell correlations by name, over shells 0 .. N//2."""
-        return self.assessment.curves()
+        return self.validation.curves()

@@ -15,6 +15,7 @@ import numpy as np
 from gemmap.api.plan import ReconstructionPlan
 from gemmap.api.recording import Recorder
 from gemmap.api.result import ReconstructionResult
+from gemmap.api.stage_times import StageTimes
 from gemmap.errors import GemError, OutputError
 from gemmap.fit.aggregate import grid_size
 from gemmap.fit.half_maps import reconstruct_halves
@@ -24,14 +25,18 @@ from gemmap.fit.records import Reconstruction
 from gemmap.io.checkpoint import Checkpoint, remove_checkpoint
 from gemmap.io.folders import require_space
 from gemmap.particles.table import ParticleTable
+from gemmap.report.html.page import REPORT_NAME
 from gemmap.report.record import InputFile, RunRecord, peak_memory_bytes
 from gemmap.report.run_folder import MAP_NAME, RunFolder
 from gemmap.report.summary import RunSummary, duration_text, summary_lines
-from gemmap.validate.assessment import assess
+from gemmap.report.validation_text import detail_lines, validation_record
 from gemmap.validate.masks import soft_mask_from_map
+from gemmap.validate.postprocess import Maps, PostprocessOptions, postprocess
+from gemmap.validate.views import view_distribution
 
-#: Maps written: three fits, each with its back-projection and voxels, and the mask.
-_N_MAPS = 10
+#: Maps written: three fits, each with its back-projection and voxels, the mask, the sharpened map, and three of local
+#: resolution.
+_N_MAPS = 14
 #: Checkpoint, at its largest: while half 2 is read, its three sums, once more while they replace the last ones, and
 #: half 1; maps and Gaussians of half 1 and of the trials.
 _CHECKPOINT_AGGREGATES, _CHECKPOINT_MAPS = 7, 7
@@ -129,6 +134,7 @@ def carry_out(
                 folder.log.write(traceback.format_exc().rstrip())
         _close(folder, record, "failed", f"{type(error).__name__}: {error}")
         raise
+    folder.write_report()
     return result
 
 
@@ -148,7 +154,15 @@ def summarise(result: ReconstructionResult) -> RunSummary:
         wall_seconds=result.seconds["total"],
         peak_memory_bytes=peak_memory_bytes(),
         map_path=(result.folder or Path()) / MAP_NAME,
+        report_path=_report_path(result.folder),
+        details=[*detail_lines(result.validation), *(("Warning", text) for text in result.validation.warnings())],
     )
+
+
+def _report_path(folder: Path | None) -> Path | None:
+    if folder is None or not (folder / REPORT_NAME).is_file():
+        return None
+    return folder / REPORT_NAME
 
 
 def _compute(
@@ -168,35 +182,41 @@ def _compute(
         )
     else:
         mask, mask_name = plan.mask, "the mask given"
-    assessment = assess(
-        (half1.map, half2.map),
-        (half1.backprojection, half2.backprojection),
-        mask,
+    maps = Maps(
+        half1.map,
+        half2.map,
         reconstruction.pixel_size_a,
+        mask,
         mask_name,
-        workers=plan.n_threads,
+        (half1.backprojection, half2.backprojection),
+        reconstruction.full.map,
     )
+    options = PostprocessOptions(plan.local_sampling_a, particle_diameter_a=reconstruction.particle_diameter_a)
+    times = StageTimes(recorder)
+    validation = postprocess(maps, options, plan.n_threads, times)
+    used, dead = _without_dead(plan, reconstruction)
+    views = view_distribution(used.rotations, plan.config.group)
     assessed = time.perf_counter()
     if folder is not None:
-        folder.write_assessment(reconstruction, mask, assessment)
+        folder.write_validation(reconstruction, validation, views)
     around = {
         "reading": plan.seconds,
         "reconstruction": sum(reconstruction.seconds.values()),
         "validation": assessed - fitted,
         "tables and figures": time.perf_counter() - assessed,
     }
-    seconds = {**reconstruction.seconds, **around, "total": sum(around.values())}
-    used, dead = _without_dead(plan, reconstruction)
+    stages = {f"validation: {name}": seconds for name, seconds in times.seconds.items()}
+    seconds = {**reconstruction.seconds, **stages, **around, "total": sum(around.values())}
     return ReconstructionResult(
         reconstruction=reconstruction,
-        assessment=assessment,
-        mask=mask,
+        validation=validation,
+        views=views,
         table=used,
         split=plan.split.of(used),
         n_excluded=plan.n_excluded + len(dead),
         dead_images=dead,
         seconds=seconds,
-        notes=(*plan.notes, *_dead_notes(dead, plan)),
+        notes=(*plan.notes, *validation.warnings(), *_dead_notes(dead, plan)),
         folder=None if folder is None else folder.path,
     )
 
@@ -234,6 +254,8 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
         "n_half2": result.split.n_half2,
         "halves_from_file": result.split.from_file,
         "details": r.details,
+        "trial_scores": r.trial_scores,
+        "validation": validation_record(result.validation, fitted=True),
         "fits": {
             name: {
                 "n_particles": fit.n_particles,
@@ -241,6 +263,7 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
                 "n_steps": fit.steps[-1].step,
                 "stopped_because": fit.stopped_because,
                 "details": fit.details,
+                "steps": fit.steps,
             }
             for name, fit in fits.items()
         },

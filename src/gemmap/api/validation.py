@@ -1,58 +1,110 @@
-"""Validation of anybody's half-maps, from files to files."""
+"""Validation of half-maps of any program, or of a run, from files to files."""
 
 import json
-import math
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from gemmap._types import Float, Volume
+from gemmap._types import Rotations, Volume
+from gemmap.api.particle_halves import back_project_particles, require_match
+from gemmap.api.reading import ReadingOptions
+from gemmap.api.run_maps import read_run
+from gemmap.api.stage_times import StageTimes
 from gemmap.errors import InputError
+from gemmap.fit.config import FitConfig
 from gemmap.fit.progress import Progress, Silent
+from gemmap.geometry.symmetry import point_group
 from gemmap.io.atomic import atomic_path
 from gemmap.io.folders import prepare_folder, require_free, require_not_read
+from gemmap.io.half_pair import PIXEL_SIZE_TOLERANCE, read_halves
 from gemmap.io.mrc import read_map, write_map
 from gemmap.kernels import threads
 from gemmap.report.figures import FscCurve, write_fsc_figure, write_slices_figure
-from gemmap.report.fsc_files import write_fsc_xml, write_local_resolution_script, write_postprocess_star
-from gemmap.report.record import describe_software
-from gemmap.report.tables import write_fsc_csv
-from gemmap.validate.postprocess import Postprocess, PostprocessOptions, postprocess
+from gemmap.report.record import describe_software, to_plain
+from gemmap.report.validation_files import VALIDATION_FILES as _COMMON_FILES
+from gemmap.report.validation_files import write_validation
+from gemmap.report.validation_text import CAUTION, validation_lines, validation_record
+from gemmap.validate.local_resolution import place_windows
+from gemmap.validate.pair_check import check_curve, check_pair
+from gemmap.validate.postprocess import Maps, Postprocess, PostprocessOptions, postprocess, with_mask
+from gemmap.validate.views import Views, view_distribution
 
+_SHARPENED, _FSC3D, _RECORD = "sharpened.mrc", "fsc3d.mrc", "validation.json"
 #: Files of a validation's folder.
 VALIDATION_FILES: Mapping[str, str] = {
-    "fsc.csv": "FSC curves",
-    "fsc.star": "the same and the Guinier plot, as relion_postprocess writes them",
-    "fsc.xml": "corrected FSC for deposition at the EMDB",
-    "fsc.png": "FSC curves, drawn",
-    "mask.mrc": "mask of the masked curves",
-    "sharpened.mrc": "mean of the half-maps, weighted by FSC, sharpened, cut at its resolution",
-    "locres.mrc": "local resolution in Å",
-    "locres_filtered.mrc": "mean of the half-maps, filtered at its local resolution",
-    "locres.cxc": "ChimeraX: colours the sharpened map by local resolution",
-    "slices.png": "central slices",
-    "direction.csv": "resolution by direction",
-    "validation.json": "all numbers",
+    **_COMMON_FILES,
+    _SHARPENED: "the map, weighted by its correlation with the truth, sharpened, cut at its resolution",
+    _RECORD: "all numbers",
+    _FSC3D: "3-D FSC: at every Fourier voxel the FSC in the cone about it",
 }
-_PIXEL_SIZE_TOLERANCE = 1e-3
 
 
-def validate(
+@dataclass(frozen=True, eq=False)
+class Validation:
+    """What was found.
+
+    Attributes
+    ----------
+    result
+        Curves, resolutions, maps.
+    pixel_size_a
+        Å.
+    views
+        Density of viewing directions, where particles are known.
+    notes
+        What was assumed or is doubtful, one sentence each.
+    seconds
+        Wall time by stage.
+    inputs
+        Files that were read.
+    fitted
+        The half-maps are a run's.
+    """
+
+    result: Postprocess
+    pixel_size_a: float
+    views: Views | None
+    notes: tuple[str, ...]
+    seconds: Mapping[str, float]
+    inputs: tuple[Path, ...]
+    fitted: bool
+
+    def lines(self) -> list[tuple[str, str]]:
+        """Return what a user reads at the end, as labels and texts."""
+        caution = (CAUTION,) if self.fitted else ()
+        return [*validation_lines(self.result), *(("Note", note) for note in (*self.notes, *caution))]
+
+    def record(self) -> dict[str, Any]:
+        """Return all numbers."""
+        return {
+            "inputs": [str(path) for path in self.inputs],
+            "box_px": len(self.result.volume),
+            "pixel_size_a": self.pixel_size_a,
+            **validation_record(self.result, self.fitted),
+            "notes": list(self.notes),
+            "seconds": dict(self.seconds),
+            "software": describe_software(),
+        }
+
+
+def validate_half_maps(
     half1: Path | str,
     half2: Path | str,
     output: Path | str,
     *,
+    particles: Path | str | ReadingOptions | None = None,
     mask: Path | str | None = None,
     pixel_size_a: float | None = None,
+    sym: str = "C1",
     options: PostprocessOptions | None = None,
     n_threads: int | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> Postprocess:
-    """Judge two half-maps and write curves, maps and numbers into a folder.
+) -> Validation:
+    """Judge two half-maps of any program and write curves, maps and numbers into a folder.
 
     Parameters
     ----------
@@ -60,12 +112,17 @@ def validate(
         Raw half-maps (MRC).
     output
         Folder, made here.
+    particles
+        The particles that they were made of, with the same half-sets, or the options to read them by: their
+        back-projections then give the cross-FSC, and their poses the distribution of views.
     mask
         0 (solvent) to 1; made from the maps if not given.
     pixel_size_a
-        Replaces the header's.
+        Replaces that of the maps' headers.
+    sym
+        Point group of the particles.
     options
-        What is computed.
+        What is computed; the particle's diameter there serves the back-projections too.
     n_threads
         None for all cores.
     overwrite
@@ -79,62 +136,122 @@ def validate(
         One sentence that says what was got, what was expected and what to do.
     """
     folder, paths = Path(output), [Path(half1), Path(half2)]
-    options = PostprocessOptions() if options is None else options
-    require_free(folder, overwrite)
+    options = _options(options)
+    config = FitConfig(particle_diameter_a=options.particle_diameter_a, symmetry=sym)
+    _ = config.group
+    reading = None
+    if particles is not None:
+        reading = particles if isinstance(particles, ReadingOptions) else ReadingOptions(Path(particles))
     inputs = [*paths, *([] if mask is None else [Path(mask)])]
-    require_not_read(folder, VALIDATION_FILES, inputs)
-    volumes, size_a = _read_halves(paths, pixel_size_a)
-    given = None if mask is None else _read_mask(Path(mask), len(volumes[0]), size_a)
-    shown = Silent() if progress is None else progress
+    _require_folder(folder, overwrite, inputs)
+    (map1, map2), size_a = read_halves(paths[0], paths[1], pixel_size_a)
+    check_pair(map1, map2)
+    given = None if mask is None else _read_mask(Path(mask), len(map1), size_a, pixel_size_a)
     workers = threads.configure(n_threads)
-    result = _judge(volumes, size_a, given, options, workers, shown)
-    prepare_folder(folder, VALIDATION_FILES)
-    _write(folder, result, size_a, inputs)
-    return result
+    shown = Silent() if progress is None else progress
+    soft = with_mask(map1, map2, given, size_a, workers)
+    maps = Maps(map1, map2, size_a, soft, "soft mask from the map" if given is None else "mask given")
+    notes: tuple[str, ...] = ()
+    rotations = None
+    if reading is not None:
+        halves = back_project_particles(reading, len(map1), size_a, config, shown)
+        doubts = require_match((map1, map2), halves, soft, reading.invert, workers)
+        maps, notes = replace(maps, backprojections=halves.backprojections), (*halves.notes, *doubts)
+        inputs, rotations = [*inputs, *halves.inputs], halves.table.rotations
+        require_not_read(folder, VALIDATION_FILES, halves.inputs)
+    return _judge(folder, maps, options, rotations, sym, notes, inputs, workers, shown, fitted=False)
+
+
+def validate_run(
+    run: Path | str,
+    output: Path | str,
+    *,
+    mask: Path | str | None = None,
+    options: PostprocessOptions | None = None,
+    n_threads: int | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Validation:
+    """Judge the half-maps of a run by what is in its folder, and write curves, maps and numbers into another.
+
+    Parameters
+    ----------
+    run
+        Folder of a finished run.
+    mask
+        In place of the run's own.
+    output, options, n_threads, overwrite, progress
+        As for :func:`validate_half_maps`.
+
+    Raises
+    ------
+    InputError, FormatError, OutputError
+        One sentence that says what was got, what was expected and what to do.
+    """
+    folder, options = Path(output), _options(options)
+    _require_folder(folder, overwrite, [] if mask is None else [Path(mask)])
+    found = read_run(Path(run))
+    own, name, inputs = found.mask, "the run's mask", list(found.inputs)
+    if mask is not None:
+        own, name = _read_mask(Path(mask), len(found.final), found.pixel_size_a, None), "mask given"
+        inputs.append(Path(mask))
+    require_not_read(folder, VALIDATION_FILES, inputs)
+    workers = threads.configure(n_threads)
+    soft = with_mask(*found.half_maps, own, found.pixel_size_a, workers)
+    maps = Maps(*found.half_maps, found.pixel_size_a, soft, name, found.backprojections, found.final)
+    if options.particle_diameter_a is None:
+        options = replace(options, particle_diameter_a=found.particle_diameter_a)
+    shown = Silent() if progress is None else progress
+    return _judge(
+        folder, maps, options, found.rotations, found.symmetry, found.notes, inputs, workers, shown, fitted=True
+    )
 
 
 def _judge(
-    volumes: list[Volume],
-    pixel_size_a: float,
-    mask: Volume | None,
+    folder: Path,
+    maps: Maps,
     options: PostprocessOptions,
+    rotations: Rotations | None,
+    sym: str,
+    notes: tuple[str, ...],
+    inputs: Sequence[Path],
     workers: int,
     progress: Progress,
-) -> Postprocess:
-    started = False
-
-    def watch(done: int, of: int) -> None:
-        nonlocal started
-        if not started:
-            progress.start("Local resolution", of, "windows")
-            started = True
-        progress.advance(1)
-        if done == of:
-            progress.finish()
-
-    return postprocess(volumes[0], volumes[1], pixel_size_a, mask, options, workers, watch)
-
-
-def _read_halves(paths: list[Path], override_a: float | None) -> tuple[list[Volume], float]:
-    (half1, size1_a), (half2, size2_a) = (read_map(path) for path in paths)
-    if half1.shape != half2.shape:
-        raise InputError(
-            f"{paths[0]} is {len(half1)} px and {paths[1]} {len(half2)} px wide; expected half-maps of one box."
-        )
-    if override_a is None and abs(size1_a - size2_a) > _PIXEL_SIZE_TOLERANCE * max(size1_a, size2_a):
-        raise InputError(
-            f"{paths[0]} has voxels of {size1_a:g} Å and {paths[1]} of {size2_a:g} Å; expected the same: correct a "
-            "header, or give --pixel-size."
-        )
-    size_a = size1_a if override_a is None else override_a
-    if not size_a > 0:
-        raise InputError(f"{paths[0]} does not say its voxel size; give it with --pixel-size.")
-    return [half1, half2], size_a
+    fitted: bool,
+) -> Validation:
+    if options.sampling_a is not None:
+        place_windows(
+            len(maps.half1), maps.pixel_size_a, options.sampling_a
+        )  # or a refusal, before anything is computed
+    times = StageTimes(progress)
+    result = postprocess(maps, options, workers, times)
+    if not fitted:
+        check_curve(result.half_maps.fsc.unmasked)
+    views = None if rotations is None else view_distribution(rotations, point_group(sym))
+    done = Validation(result, maps.pixel_size_a, views, notes, times.seconds, tuple(inputs), fitted)
+    prepare_folder(folder, VALIDATION_FILES)
+    write_validation(folder, result, views, maps.pixel_size_a, _SHARPENED)
+    _draw(folder, result, maps.pixel_size_a)
+    if result.fsc3d is not None:
+        write_map(folder / _FSC3D, result.fsc3d.volume, maps.pixel_size_a)
+    with atomic_path(folder / _RECORD) as temporary:
+        text = json.dumps(to_plain(done.record()), indent=2, sort_keys=True) + "\n"
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    return done
 
 
-def _read_mask(path: Path, box_px: int, pixel_size_a: float) -> Volume:
-    mask, size_a = read_map(path)
-    if size_a > 0 and abs(size_a - pixel_size_a) > _PIXEL_SIZE_TOLERANCE * pixel_size_a:
+def _options(given: PostprocessOptions | None) -> PostprocessOptions:
+    return PostprocessOptions() if given is None else given
+
+
+def _require_folder(folder: Path, overwrite: bool, inputs: Sequence[Path]) -> None:
+    require_free(folder, overwrite)
+    require_not_read(folder, VALIDATION_FILES, inputs)
+
+
+def _read_mask(path: Path, box_px: int, pixel_size_a: float, override_a: float | None) -> Volume:
+    mask, size_a = read_map(path, override_a)
+    if size_a > 0 and abs(size_a - pixel_size_a) > PIXEL_SIZE_TOLERANCE * pixel_size_a:
         raise InputError(
             f"The mask {path} has voxels of {size_a:g} Å and the maps of {pixel_size_a:g} Å; expected the same: make a "
             "mask from these maps."
@@ -144,101 +261,32 @@ def _read_mask(path: Path, box_px: int, pixel_size_a: float) -> Volume:
     return mask
 
 
-def _write(folder: Path, result: Postprocess, pixel_size_a: float, inputs: list[Path]) -> None:
-    box_px = len(result.mean)
-    curves = {
-        "unmasked": result.fsc.unmasked,
-        "masked": result.fsc.masked,
-        "phase_randomised": result.fsc.phase_randomised,
-        "corrected": result.fsc.corrected,
-        "half_bit": result.half_bit,
-    }
-    write_fsc_csv(folder / "fsc.csv", curves, box_px, pixel_size_a)
-    write_postprocess_star(folder / "fsc.star", result, box_px, pixel_size_a)
-    write_fsc_xml(folder / "fsc.xml", result.fsc.corrected, box_px, pixel_size_a, "half-maps, masked and corrected")
+def _draw(folder: Path, result: Postprocess, pixel_size_a: float) -> None:
+    own, box_px = result.half_maps, len(result.volume)
     drawn = [
-        FscCurve("corrected", result.fsc.corrected),
-        FscCurve("unmasked", result.fsc.unmasked),
-        FscCurve("masked", result.fsc.masked, dashed=True),
-        FscCurve("phases random", result.fsc.phase_randomised, dashed=True),
-        FscCurve("half bit", result.half_bit, dashed=True),
+        FscCurve("half-maps, mask (corrected)", own.fsc.corrected, dashed=result.assessment is not None),
+        FscCurve("half-maps, no mask", own.fsc.unmasked),
+        FscCurve("half-maps, sphere", own.spherical),
+        FscCurve("half-maps, mask", own.fsc.masked, dashed=True),
+        FscCurve("half-maps, phases random", own.fsc.phase_randomised, dashed=True),
     ]
+    if result.assessment is None:
+        drawn.append(FscCurve("half bit", own.half_bit, dashed=True))
+    else:
+        baseline = result.assessment.backprojections.corrected
+        drawn.insert(0, FscCurve("map, cross-FSC", result.assessment.cross.full))
+        drawn.insert(2, FscCurve("back-projections, mask (corrected)", baseline, dashed=True))
     write_fsc_figure(folder / "fsc.png", drawn, box_px, pixel_size_a, result.resolution)
-    write_map(folder / "mask.mrc", result.mask, pixel_size_a)
-    shown = {"mean of halves": result.mean}
+    shown = {"map": result.volume}
     if result.sharpened is not None:
-        write_map(folder / "sharpened.mrc", result.sharpened.map, pixel_size_a)
-        shown["sharpened"] = result.sharpened.map / result.sharpened.map.std() * result.mean.std()
-    if result.local is not None:
-        write_map(folder / "locres.mrc", result.local.map, pixel_size_a)
-        write_map(folder / "locres_filtered.mrc", result.local.filtered, pixel_size_a)
-        shown["locally filtered"] = result.local.filtered
-        inside = _inside_mask(result)
-        low_a, high_a = (0.0, 1.0) if inside is None else np.percentile(inside, (2, 98))
-        base = "sharpened.mrc" if result.sharpened is not None else "locres_filtered.mrc"
-        write_local_resolution_script(folder / "locres.cxc", base, "locres.mrc", float(low_a), float(high_a))
+        shown["sharpened"] = _as_bright(result.sharpened.map, result.volume)
+    local = result.half_maps.local
+    if local is not None and local.filtered is not None:
+        shown["locally filtered"] = local.filtered
     write_slices_figure(folder / "slices.png", shown, pixel_size_a)
-    _write_direction(folder / "direction.csv", result)
-    with atomic_path(folder / "validation.json") as temporary:
-        record = _record(result, pixel_size_a, inputs)
-        temporary.write_text(json.dumps(record, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _inside_mask(result: Postprocess) -> Float[np.ndarray, " n"] | None:
-    """Local resolutions in the mask, where windows reach; None if they were not measured or none does."""
-    if result.local is None:
-        return None
-    inside = result.local.map[(result.mask > 0.5) & (result.local.map > 0)]
-    return inside if len(inside) else None
-
-
-def _write_direction(path: Path, result: Postprocess) -> None:
-    table = np.column_stack([result.direction.axes, result.direction.resolutions_a, result.direction.areas])
-    with atomic_path(path) as temporary:
-        np.savetxt(temporary, table, "%.6g", ",", header="x,y,z,resolution_a,area", comments="")
-
-
-def _record(result: Postprocess, pixel_size_a: float, inputs: list[Path]) -> dict[str, Any]:
-    inside = result.mask > 0.5
-    local = _inside_mask(result)
-    sharpened = result.sharpened
-    return {
-        "inputs": [str(path) for path in inputs],
-        "box_px": len(result.mean),
-        "pixel_size_a": pixel_size_a,
-        "mask": {"name": result.mask_name, "fraction_of_box": float(inside.mean())},
-        "resolutions": {name: _finite(asdict(value)) for name, value in result.resolutions.items()},
-        "interval_95": _finite({**asdict(result.interval), "method": "parametric bootstrap over shells"}),
-        "randomised_from_shell": result.fsc.randomised_from,
-        "seed": result.fsc.seed,
-        "bfactor_a2": None if sharpened is None else sharpened.bfactor_a2,
-        "local_resolution_a": None
-        if local is None
-        else {"mean": float(local.mean()), "quartiles": [float(q) for q in np.percentile(local, (25, 50, 75))]},
-        "cfar": result.direction.cfar,
-        "sphericity": result.direction.sphericity,
-        "warnings": result.warnings(),
-        "software": describe_software(),
-    }
-
-
-def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no infinity."""
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
-
-
-def validation_lines(result: Postprocess) -> list[tuple[str, str]]:
-    """Return what a user reads at the end, as labels and texts."""
-    rows = [
-        ("Resolution", str(result.resolution)),
-        ("  95 % interval", f"{result.interval} (parametric bootstrap over shells)"),
-        *(("  beside it", str(value)) for name, value in result.resolutions.items() if name != "masked"),
-    ]
-    if result.sharpened is not None:
-        rows.append(("B-factor", f"{result.sharpened.bfactor_a2:.0f} Å^2"))
-    local = _inside_mask(result)
-    if local is not None:
-        low, middle, high = np.percentile(local, (25, 50, 75))
-        rows.append(("Local resolution", f"median {middle:.2f} Å, quartiles {low:.2f} and {high:.2f} Å in the mask"))
-    rows.append(("Direction", f"cFAR {result.direction.cfar:.2f}, sphericity {result.direction.sphericity:.3f}"))
-    return [*rows, *(("Warning", text) for text in result.warnings())]
+def _as_bright(volume: Volume, reference: Volume) -> Volume:
+    """Scale a map to the standard deviation of another, so that one grey scale shows both."""
+    own, other = (float(one.std(dtype=np.float64)) for one in (volume, reference))
+    return volume * np.float32(other / own) if own > 0 else volume

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 
 from gemmap._types import Float
-from gemmap.checks.coverage import coverage
 from gemmap.particles.optics_group import OpticsGroup
 from gemmap.particles.table import ParticleTable
+from gemmap.validate.sampling import fourier_sampling
 
 
 def describe(table: ParticleTable, box_px: int | None) -> dict[str, Any]:
@@ -18,7 +18,7 @@ def describe(table: ParticleTable, box_px: int | None) -> dict[str, Any]:
     box_px
         Side of the images, where they could be opened.
     """
-    seen = coverage(table.rotations)
+    seen = fourier_sampling(table.rotations)
     shift_a = np.hypot(*table.shifts_a.T)
     return {
         "particles": len(table),
@@ -34,7 +34,12 @@ def describe(table: ParticleTable, box_px: int | None) -> dict[str, Any]:
         "scale": _range(table.scale),
         "dark_on_disk": int((table.image_sign < 0).sum()),
         "ctf": _ctf(table),
-        "orientations": {"scf_star": seen.scf, "empty_directions": seen.empty, "views_seen": seen.views_seen},
+        "orientations": {
+            "scf": seen.scf,
+            "scf_star": seen.scf_star,
+            "empty_directions": seen.unsampled,
+            "views_seen": seen.views_seen,
+        },
     }
 
 

@@ -30,4 +30,4 @@ def demo(
     screen = Screen(verbose=False, quiet=quiet)
     demonstration = run_demo(output, demo_config(n_particles, seed), threads, overwrite, screen.progress())
     screen.result(summary_lines(summarise(demonstration.result)))
-    screen.result(label_lines([*demonstration.comparison.lines(), ("Report", str(output / "report.md"))]))
+    screen.result(label_lines([*demonstration.comparison.lines(), ("Comparison", str(output / "report.md"))]))

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gemmap.api.options import Engine
-from gemmap.cli import images, reading
+from gemmap.api.options import SAMPLING_A, Engine
+from gemmap.cli import images, local, reading
 from gemmap.cli.errors import reports_errors
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
@@ -115,6 +115,8 @@ def reconstruct(
     max_steps: Annotated[
         int, typer.Option(metavar="N", help="Most steps of a fit to the aggregate.", rich_help_panel=_FIT)
     ] = FitConfig.max_steps,
+    local_resolution: local.LocalResolution = True,
+    local_sampling_a: local.LocalSampling = SAMPLING_A,
     seed: images.Seed = FitConfig.seed,
     threads: images.Threads = None,
     device: Annotated[
@@ -195,6 +197,8 @@ def reconstruct(
         "rate": rate,
         "shape": shape,
         "max_steps": max_steps,
+        "local_resolution": local_resolution,
+        "local_sampling_a": local_sampling_a,
         "seed": seed,
         "threads": threads,
         "device": device,

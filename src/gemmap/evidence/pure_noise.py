@@ -48,10 +48,10 @@ class PureNoise:
 
     def line(self) -> str:
         """The finding in a sentence."""
-        n = self.beyond_chance("half_maps_masked")
+        n, masked = self.beyond_chance("half_maps_masked"), self.largest("half_maps_masked")
         return (
-            f"from shell {FIRST_SHELL} up two maps of noise have an FSC of at most {self.largest('half_maps_masked'):.3f} "
-            f"in the mask and {self.largest('half_maps_unmasked'):.3f} without (back-projections "
+            f"from shell {FIRST_SHELL} up two maps of noise have an FSC of at most {masked:.3f} in the mask and "
+            f"{self.largest('half_maps_unmasked'):.3f} without (back-projections "
             f"{self.largest('backprojection_masked'):.3f} and {self.largest('backprojection_unmasked'):.3f}); "
             f"{n or 'no'} shell{'s' if n != 1 else ''} beyond chance"
         )

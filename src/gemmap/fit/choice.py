@@ -46,6 +46,8 @@ class Choice:
         Its variance, measured on them (:func:`gemmap.fit.residual.error_variance`).
     score
         Its score.
+    scores
+        Steps and score of every map of the trial fit that was scored.
     """
 
     settings: Settings
@@ -53,6 +55,7 @@ class Choice:
     trial: Volume
     error: Curve
     score: float
+    scores: tuple[tuple[int, float], ...] = ()
 
 
 def best_of(gains: Sequence[Gain]) -> int:

@@ -40,7 +40,8 @@ def fit_to_aggregate(
 
         def keep_going(step: Step) -> bool:
             progress.advance(min(step.number, 1), f"loss {step.loss:.0f}")
-            records.append(StepRecord(step.number, step.loss, time.perf_counter() - began))
+            seconds = time.perf_counter() - began
+            records.append(StepRecord(step.number, step.loss, seconds, len(start.copies) * len(step.parameters)))
             return True
 
         last = fit_gaussians(equations, start.on_voxels(), start.price, steps, keep_going, shape, start.copies)
@@ -87,13 +88,12 @@ def fit_to_images(
 
         def watch(state: State) -> None:
             done = state.number - (records[-1].step if records else 0)
-            records.append(StepRecord(state.number, state.loss.mean, time.perf_counter() - began))
+            n_gaussians = len(copies) * len(state.parameters)
+            records.append(StepRecord(state.number, state.loss.mean, time.perf_counter() - began, n_gaussians))
             if run.due():
                 run.hold(**{name: training_to_piece(state, records)})
                 run.save(stage_name)
-            progress.advance(
-                done, f"{len(copies) * len(state.parameters):,} Gaussians, mean loss {state.loss.mean:.6g}"
-            )
+            progress.advance(done, f"{n_gaussians:,} Gaussians, mean loss {state.loss.mean:.6g}")
 
         trained = train(
             particles,
@@ -112,7 +112,7 @@ def fit_to_images(
     if trained.failure:
         progress.note(f"Fit of {len(particles):,} particles: {trained.failure}")
     now = trained.state
-    records = records or [StepRecord(now.number, now.loss.mean, time.perf_counter() - began)]
-    reason = trained.failure or f"all {schedule.all_epochs} epochs are done"
     everything = copies.expand(now.parameters)
+    records = records or [StepRecord(now.number, now.loss.mean, time.perf_counter() - began, len(everything))]
+    reason = trained.failure or f"all {schedule.all_epochs} epochs are done"
     return Fitted(everything, everything.voxelize(equations.size), tuple(records), reason)

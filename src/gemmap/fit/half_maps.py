@@ -186,6 +186,7 @@ def _finish(run: _Run, halves: Mapping[int, _Half]) -> Reconstruction:
         particle_diameter_a=2.0 * run.largest.radius_px * pixel_size_a,
         noise_spectra=source.noise_spectra(),
         dead_rows=source.dead_rows,
+        trial_scores={f"half{h}": half.choice.scores for h, half in halves.items()},
         seconds=state.seconds,
         images_per_second=None if pass_seconds is None else source.n_particles / max(pass_seconds, 1e-9),
         details={

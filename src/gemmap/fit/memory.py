@@ -55,6 +55,12 @@ class MemoryPlan:
         return sum(self.parts.values())
 
 
+def plan_back_projection(box_px: int, n_particles: int) -> MemoryPlan:
+    """Return what back-projecting the half-sets of particles of this box needs at its peak."""
+    parts = _parts(box_px, n_particles, 0, CHUNK_BYTES)
+    return MemoryPlan({name: size for name, size in parts.items() if name != "fit"}, available_memory_bytes())
+
+
 def plan_memory(box_px: int, n_particles: int, batch_size: int = 0, limit_bytes: int | None = None) -> MemoryPlan:
     """Return what a reconstruction of particles of this box needs at its peak.
 

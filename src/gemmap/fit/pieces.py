@@ -50,6 +50,7 @@ def choice_to_piece(choice: Choice) -> Piece:
         "trial": _tensor(choice.trial),
         "error": _tensor(choice.error),
         "score": _float64([choice.score]),
+        "scores": _float64(choice.scores).reshape(-1, 2),
     }
     return tensors, asdict(choice.settings)
 
@@ -63,6 +64,7 @@ def choice_from_piece(piece: Piece) -> Choice:
         trial=tensors["trial"].numpy(),
         error=tensors["error"].numpy(),
         score=float(tensors["score"]),
+        scores=tuple((int(step), float(score)) for step, score in tensors["scores"]),
     )
 
 
@@ -73,7 +75,7 @@ def fit_to_piece(result: FitResult) -> Piece:
         "backprojection": _tensor(result.backprojection),
         "voxels": _tensor(result.voxels),
         **{f.name: getattr(result.gaussians, f.name) for f in fields(Gaussians)},
-        "steps": _float64([(s.step, s.loss, s.seconds) for s in result.steps]),
+        "steps": _float64([(s.step, s.loss, s.seconds, s.n_gaussians) for s in result.steps]),
     }
     values = {
         "stopped_because": result.stopped_because,
@@ -93,7 +95,7 @@ def fit_from_piece(piece: Piece) -> FitResult:
         backprojection=tensors["backprojection"].numpy(),
         voxels=tensors["voxels"].numpy(),
         gaussians=Gaussians(**{f.name: tensors[f.name] for f in fields(Gaussians)}),
-        steps=tuple(StepRecord(int(step), float(loss), float(s)) for step, loss, s in tensors["steps"]),
+        steps=_steps(tensors["steps"]),
         stopped_because=values["stopped_because"],
         seed=values["seed"],
         n_particles=values["n_particles"],
@@ -110,7 +112,7 @@ def training_to_piece(state: State, records: Sequence[StepRecord]) -> Piece:
         **{f"second_moment{i}": v for i, v in enumerate(state.adam.second)},
         "pull": state.pull,
         "losses": _float64([(loss.mean, loss.spread, loss.n_images) for loss in (state.first, state.loss)]),
-        "steps": _float64([(s.step, s.loss, s.seconds) for s in records]),
+        "steps": _float64([(s.step, s.loss, s.seconds, s.n_gaussians) for s in records]),
     }
     values = {
         "number": state.number,
@@ -139,7 +141,7 @@ def training_from_piece(piece: Piece, device: torch.device) -> tuple[State, list
         first=first,
         loss=last,
     )
-    return state, [StepRecord(int(step), float(loss), float(s)) for step, loss, s in tensors["steps"]]
+    return state, [*_steps(tensors["steps"])]
 
 
 def map_to_piece(volume: Volume) -> Piece:
@@ -150,6 +152,10 @@ def map_to_piece(volume: Volume) -> Piece:
 def map_from_piece(piece: Piece) -> Volume:
     """Return the map that `map_to_piece` was given."""
     return piece[0]["map"].numpy()
+
+
+def _steps(rows: Tensor) -> tuple[StepRecord, ...]:
+    return tuple(StepRecord(int(step), float(loss), float(s), int(n)) for step, loss, s, n in rows)
 
 
 def _tensor(array: Float[np.ndarray, "..."]) -> Tensor:

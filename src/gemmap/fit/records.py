@@ -11,11 +11,12 @@ from gemmap.gaussians.model import Gaussians
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One step of a fit."""
+    """One step of a fit: data term in nats, seconds since the first step, Gaussians of the whole map."""
 
     step: int
     loss: float
     seconds: float
+    n_gaussians: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,9 +40,11 @@ class FitResult:
 
 @dataclass(frozen=True, eq=False)
 class Reconstruction:
-    """Everything a run computed, before validation; ``dead_rows`` of the table were left out for their images.
+    """Everything a run computed, before validation.
 
-    ``images_per_second`` is the rate of the pass; None where sums of an earlier pass were fitted.
+    ``dead_rows`` of the table were left out for their images. ``trial_scores`` holds, for ``half1`` and ``half2``,
+    steps of the trial fit and the score of its map on the held-out particles. ``images_per_second`` is the rate of the
+    pass; None where sums of an earlier pass were fitted.
     """
 
     half1: FitResult
@@ -54,3 +57,4 @@ class Reconstruction:
     images_per_second: float | None
     details: Mapping[str, float] = field(default_factory=dict)
     dead_rows: Int[np.ndarray, " k"] = field(default_factory=lambda: np.zeros(0, np.int64))
+    trial_scores: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)

@@ -59,6 +59,7 @@ def choose(
     gains, tried, u = _try_voxels(equations, score, region, progress)
     voxels = TRIED[tried]
     best: list[tuple[Step, Scored]] = []
+    scores: list[tuple[int, float]] = []
     with stage(progress, "trial Gaussians", config.max_steps, "steps"):
 
         def keep_going(step: Step) -> bool:
@@ -66,6 +67,7 @@ def choose(
             if step.number % 2:
                 return True
             scored = score.measure(step.volume)
+            scores.append((step.number, scored.value))
             if step.number <= LEAST_STEPS or score.better(scored, best[0][1]):
                 best[:] = [(step, scored)]
             return step.number - best[0][0].number < 2 * PATIENCE
@@ -76,7 +78,7 @@ def choose(
     trial = to_box(step.volume, split.seen.box_px, equations.unit)
     error = error_variance(trial, *split.held_out)
     settings = Settings(voxels, step.number, _inside_is_better(trial, error, split, region, score))
-    return Choice(settings, gains, trial, error, scored.value)
+    return Choice(settings, gains, trial, error, scored.value, tuple(scores))
 
 
 def _try_voxels(

@@ -79,16 +79,23 @@ def _images_of(table: ParticleTable) -> ImageList:
     return ImageList(table.stacks, table.stack_of, table.index_in_stack, table.image_sign, table.half)
 
 
-def read_map(path: Path) -> tuple[Volume, float]:
+def read_map(path: Path, pixel_size_a: float | None = None) -> tuple[Volume, float]:
     """Read a cubic map as float32 (z, y, x) and its pixel size in Å (0 if the header does not say).
 
     The axis order of the header is undone; origin and start fields are ignored, as RELION and cryoSPARC do.
 
+    Parameters
+    ----------
+    pixel_size_a
+        Returned in place of the header's, whatever that says.
+
     Raises
     ------
     InputError
-        If the map is not cubic or its voxels are not.
+        If the map is not cubic or its voxels are not, or the pixel size given is not positive.
     """
+    if pixel_size_a is not None:
+        _require_pixel_size(pixel_size_a, path)
     header = read_header(Path(path))
     # axes lists column, row, section; the array's dimensions are section, row, column.
     dimension_of = {axis: 2 - place for place, axis in enumerate(header.axes)}
@@ -96,11 +103,11 @@ def read_map(path: Path) -> tuple[Volume, float]:
     nz, ny, nx = (stored.shape[dimension_of[axis]] for axis in (3, 2, 1))
     if not nx == ny == nz:
         raise InputError(f"{path} is {nx} x {ny} x {nz} voxels (x, y, z); expected a cubic map: pad or crop it.")
-    sizes = header.pixel_size_a
+    sizes = header.pixel_size_a if pixel_size_a is None else (pixel_size_a,) * 3
     if max(sizes) - min(sizes) > 1e-3 * max(sizes):
         raise InputError(
             f"{path} has voxels of {sizes[0]:g} x {sizes[1]:g} x {sizes[2]:g} Å; "
-            "expected cubic voxels: correct its header."
+            "expected cubic voxels: correct its header, or give --pixel-size."
         )
     volume = stored.transpose([dimension_of[axis] for axis in (3, 2, 1)])
     return np.ascontiguousarray(volume, dtype=np.float32), sizes[0]
@@ -133,7 +140,8 @@ def write_map(
     if n_bad:
         raise NumericsError(f"{n_bad} of {data.size} voxels of {path} are not finite numbers; the map was not written.")
     mean = float(data.mean(dtype=np.float64))
-    spread = float(np.sqrt(np.mean(np.square(data - mean), dtype=np.float64)))
+    squares = sum(float(np.square(plane - mean, dtype=np.float64).sum()) for plane in data)
+    spread = float(np.sqrt(squares / data.size))
     statistics = float(data.min()), float(data.max()), mean, spread
     header = build_header((len(data),) * 3, 2, pixel_size_a, statistics, is_stack=False, origin_a=origin_a)
     with atomic_path(Path(path)) as temporary, open(temporary, "wb") as handle:

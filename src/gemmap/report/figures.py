@@ -1,4 +1,4 @@
-"""Pictures of a run: the FSC curves and central slices of the maps. Drawn without pyplot, so nothing global changes."""
+"""Pictures of a run: the FSC curves and central slices of the maps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,12 +9,11 @@ import numpy as np
 
 from gemmap._types import Curve, Float, Volume
 from gemmap.geometry.grids import centre
-from gemmap.io.atomic import atomic_path
+from gemmap.report.canvas import new_figure, save_png
 from gemmap.validate.resolution import HALF_MAP_THRESHOLD, TRUTH_THRESHOLD, Resolution
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 #: Colours that stay apart for colour-blind readers (Okabe & Ito 2008), the strongest first; yellow is left out.
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -25,7 +24,6 @@ _RESOLUTION_TICKS_A = (
     *(1.9, 1.8, 1.7, 1.6, 1.5, 1.4, 1.3, 1.2, 1.1, 1),
 )
 _TICK_DISTANCE = 0.055
-_DPI = 200
 #: More curves than this leave no room for their names between them.
 _LEGEND_INSIDE = 3
 
@@ -60,7 +58,7 @@ def write_fsc_figure(
     OutputError
         If the file cannot be written.
     """
-    figure = _new_figure(7.2, 4.8)
+    figure = new_figure(7.2, 4.8)
     axes = figure.add_subplot()
     nyquist = (box_px // 2) / (box_px * pixel_size_a)
     lowest = min([0.0, *(float(np.min(curve.values[1:])) for curve in curves)])
@@ -92,7 +90,7 @@ def write_fsc_figure(
         axes.legend(loc="best", frameon=True, framealpha=0.92, edgecolor="none", fontsize=9, handlelength=2.6)
     else:
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9, handlelength=2.6)
-    _save_png(figure, path)
+    save_png(figure, path)
 
 
 def write_slices_figure(
@@ -117,7 +115,7 @@ def write_slices_figure(
     """
     shown = {name: _central_slices(volume, pixel_size_a, particle_diameter_a) for name, volume in maps.items()}
     limits = np.median([np.percentile(np.stack(slices), (1.0, 99.8)) for slices in shown.values()], axis=0)
-    figure = _new_figure(0.3 + 2.2 * len(maps), 0.3 + 3 * 2.2)
+    figure = new_figure(0.3 + 2.2 * len(maps), 0.3 + 3 * 2.2)
     grid = figure.subplots(3, len(maps), squeeze=False)
     for column, (name, slices) in enumerate(shown.items()):
         grid[0, column].set_title(name, fontsize=11, pad=6)
@@ -129,21 +127,7 @@ def write_slices_figure(
         axes.set_ylabel(plane, fontsize=11, rotation=0, ha="right", va="center", labelpad=8)
     _add_scale_bar(grid[-1, 0], slices[0].shape[0], pixel_size_a)
     figure.set_layout_engine("constrained", w_pad=0.02, h_pad=0.02, wspace=0.01, hspace=0.01)
-    _save_png(figure, path)
-
-
-def _new_figure(width_in: float, height_in: float) -> "Figure":
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width_in, height_in), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save_png(figure: "Figure", path: Path) -> None:
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=_DPI)
+    save_png(figure, path)
 
 
 def _add_resolution_axis(axes: "Axes", nyquist: float) -> None:

@@ -2,12 +2,15 @@
 
 import os
 import shlex
+import traceback
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gemmap._types import Curve, Volume
+from gemmap._types import Curve
+from gemmap.errors import OutputError
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.aggregate_tensors import aggregate_to_tensors
 from gemmap.fit.records import FitResult, Reconstruction
@@ -22,10 +25,13 @@ from gemmap.io.relion_write import write_star31
 from gemmap.io.tensors import save_tensors
 from gemmap.particles.table import ParticleTable
 from gemmap.report.figures import FscCurve, write_fsc_figure, write_slices_figure
+from gemmap.report.html.page import REPORT_NAME, write_report
 from gemmap.report.record import RUN_FILES, RunRecord, write_config, write_job, write_readme
 from gemmap.report.run_log import RunLog
-from gemmap.report.tables import write_fsc_csv, write_noise_csv
-from gemmap.validate.assessment import Assessment
+from gemmap.report.tables import write_noise_csv
+from gemmap.report.validation_files import write_validation
+from gemmap.validate.postprocess import Postprocess
+from gemmap.validate.views import Views
 
 #: Map of a fit, and what is added to the names of its other files.
 _FITS = {
@@ -36,9 +42,11 @@ _FITS = {
 #: Record, log, and the folder of what is needed to resume a run.
 JOB_NAME, LOG_NAME, CHECKPOINT_NAME = "job.json", "run.log", "checkpoint"
 #: Files that say how a run went, not what it found.
-_RECORDS = (JOB_NAME, "config.yaml", "command.txt", LOG_NAME)
+_RECORDS = (JOB_NAME, "config.yaml", "command.txt", LOG_NAME, REPORT_NAME)
 #: Map of the final result, as the user opens it.
 MAP_NAME = _FITS["full"][0]
+#: The same, sharpened.
+SHARPENED_NAME = "run_class001_sharpened.mrc"
 
 
 class RunFolder:
@@ -124,18 +132,17 @@ class RunFolder:
         """Write the aggregate of ``half1`` or ``half2``."""
         save_tensors(self.path / f"aggregate_{name}.safetensors", *aggregate_to_tensors(aggregate))
 
-    def write_assessment(self, reconstruction: Reconstruction, mask: Volume, assessment: Assessment) -> None:
-        """Write mask, curves, noise spectra and figures."""
-        r, box_px, pixel_size_a = reconstruction, len(mask), reconstruction.pixel_size_a
-        write_map(self.path / "mask.mrc", mask, pixel_size_a)
-        write_fsc_csv(self.path / "fsc.csv", assessment.curves(), box_px, pixel_size_a)
+    def write_validation(self, reconstruction: Reconstruction, result: Postprocess, views: Views) -> None:
+        """Write mask, curves, noise spectra, sharpened map, local and directional resolution, and figures."""
+        r, box_px, pixel_size_a = reconstruction, len(result.mask), reconstruction.pixel_size_a
+        write_validation(self.path, result, views, pixel_size_a, SHARPENED_NAME)
         write_noise_csv(self.path / "noise.csv", r.noise_spectra, box_px, pixel_size_a)
         write_fsc_figure(
             self.path / "fsc.png",
-            _fsc_curves(assessment.curves()),
+            _fsc_curves(result.curves()),
             box_px,
             pixel_size_a,
-            assessment.resolution,
+            result.resolution,
         )
         maps = {
             "final map": r.full.map,
@@ -144,6 +151,19 @@ class RunFolder:
             "back-projection": r.full.backprojection,
         }
         write_slices_figure(self.path / "slices.png", maps, pixel_size_a, r.particle_diameter_a)
+
+    def write_report(self) -> None:
+        """Write the page of the run as its files say it, and README.txt with it.
+
+        A page that cannot be made, or that the user does not wait for, spoils no run that is finished: the log says
+        why, and ``gemmap report`` makes it another time.
+        """
+        try:
+            write_report(self.path)
+            write_readme(self.path)
+        except (Exception, KeyboardInterrupt):
+            with suppress(OutputError):
+                self.log.write(f"{REPORT_NAME} was not written:\n{traceback.format_exc().rstrip()}")
 
     def write_record(self, record: RunRecord) -> None:
         """Write README.txt for the files that are there, and job.json: a run that is finished has all its files."""
@@ -158,6 +178,7 @@ def _fsc_curves(curves: Mapping[str, Curve]) -> list[FscCurve]:
         FscCurve("half-maps, soft mask (corrected)", curves["half_maps_corrected"], dashed=True),
         FscCurve("half-maps, no mask", curves["half_maps_unmasked"]),
         FscCurve("back-projection, soft mask (corrected)", curves["backprojection_corrected"], dashed=True),
+        FscCurve("back-projection, sphere", curves["backprojection_spherical"]),
         FscCurve("back-projection, no mask", curves["backprojection_unmasked"]),
         FscCurve("half-maps, phases randomised", curves["half_maps_phase_randomised"], dashed=True),
     ]

@@ -32,6 +32,10 @@ class RunSummary:
         Of the whole run.
     map_path
         Final map as the user would type it.
+    report_path
+        Page of the run, or None if there is none.
+    details
+        Labels and texts of local resolution and direction.
     """
 
     resolution: Resolution
@@ -46,6 +50,8 @@ class RunSummary:
     wall_seconds: float
     peak_memory_bytes: int
     map_path: Path
+    report_path: Path | None = None
+    details: Sequence[tuple[str, str]] = ()
 
 
 def summary_lines(summary: RunSummary) -> list[str]:
@@ -54,6 +60,7 @@ def summary_lines(summary: RunSummary) -> list[str]:
         ("Resolution", str(summary.resolution)),
         ("  half-maps", f"{summary.half_map_masked}; {summary.half_map_unmasked}"),
         ("  back-projection", f"{summary.backprojection_masked}; {summary.backprojection_unmasked}"),
+        *summary.details,
         ("Particles", f"{summary.n_particles:,} used, {summary.n_excluded:,} excluded{_dead(summary.n_dead)}"),
         (
             "Cost",
@@ -62,6 +69,8 @@ def summary_lines(summary: RunSummary) -> list[str]:
         ),
         ("Open the map", f"chimerax {shlex.quote(str(summary.map_path))}"),
     ]
+    if summary.report_path is not None:
+        rows.append(("Report", str(summary.report_path)))
     return label_lines(rows)
 
 

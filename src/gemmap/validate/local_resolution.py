@@ -16,7 +16,7 @@ import scipy.fft
 from gemmap._types import Complex, Curve, Float, Int, Volume
 from gemmap.errors import InputError
 from gemmap.geometry.grids import radius_px
-from gemmap.validate.fsc import check_same_box, fsc, masked_transform
+from gemmap.validate.fsc import check_same_box, correlation, fourier_shells, masked_transform
 from gemmap.validate.masks import FILTER_EDGE_SHELLS, raised_cosine_edge
 from gemmap.validate.phase_randomise import corrected_fsc, randomise_phases
 from gemmap.validate.resolution import HALF_MAP_THRESHOLD
@@ -88,13 +88,13 @@ class LocalResolution:
     map
         (N, N, N), Å; 0 where no window reaches.
     filtered
-        (N, N, N), the mean of the halves low-passed at each voxel's resolution; 0 where no window reaches.
+        (N, N, N), a map low-passed at each voxel's resolution; 0 where no window reaches. None if it was not asked for.
     centres, resolutions_a
         Windows (n, 3), (z, y, x) in pixels from the origin, and what each of them says.
     """
 
     map: Volume
-    filtered: Volume
+    filtered: Volume | None
     centres: Int[np.ndarray, "n 3"]
     resolutions_a: Float[np.ndarray, " n"]
 
@@ -108,6 +108,8 @@ def local_resolution(
     seed: int = 0,
     workers: int = 1,
     watch: Callable[[int, int], None] = lambda _done, _of: None,
+    volume: Volume | None = None,
+    filtered: bool = True,
 ) -> LocalResolution:
     """Measure the resolution around every voxel.
 
@@ -127,6 +129,10 @@ def local_resolution(
         Threads.
     watch
         Sees how many windows of how many are done.
+    volume
+        (N, N, N), the map to filter; None takes the mean of the halves.
+    filtered
+        Whether to filter a map at all: half of the time in large boxes.
 
     Raises
     ------
@@ -135,55 +141,98 @@ def local_resolution(
     """
     check_same_box(half1, half2)
     n = len(half1)
-    windows = Windows.of(pixel_size_a, sampling_a)
-    centres = windows.centres(n)
-    if len(centres) == 0:
-        raise InputError(
-            f"No window of {windows.radius_px} px fits into a box of {n} px: use a smaller sampling distance than "
-            f"{sampling_a:g} Å."
-        )
+    windows, centres = place_windows(n, pixel_size_a, sampling_a)
     randomised_from = int(n * pixel_size_a / RANDOMISE_FROM_A)
-    stream1, stream2 = np.random.default_rng(seed).spawn(2)
-    transform1, transform2 = (masked_transform(half, None, workers) for half in (half1, half2))
-    random1 = randomise_phases(transform1, randomised_from, stream1, workers)
-    random2 = randomise_phases(transform2, randomised_from, stream2, workers)
-    pairs = (half1, half2), (random1, random2)
+    streams = np.random.default_rng(seed).spawn(2)
+    random1, random2 = (
+        randomise_phases(masked_transform(half, None, workers), randomised_from, stream, workers)
+        for half, stream in zip((half1, half2), streams, strict=True)
+    )
+    maps = (half1, half2, random1, random2)
     shells = np.empty(len(centres), np.int64)
-    for number, curve in enumerate(_curves(*pairs, windows, centres, randomised_from, workers)):
+    for number, curve in enumerate(_curves(maps, windows, centres, randomised_from, workers)):
         below = np.flatnonzero(curve < threshold)
         shells[number] = (below[0] if len(below) else len(curve)) - 1
         watch(number + 1, len(centres))
+    del maps, random1, random2
     with np.errstate(divide="ignore"):
         resolutions = np.minimum(n * pixel_size_a / np.maximum(shells, 0), COARSEST_A)
-    resolution_map, filtered = _spread(
-        (transform1 + transform2) / 2.0, windows, centres, resolutions, pixel_size_a, workers
-    )
-    return LocalResolution(resolution_map, filtered, centres, resolutions)
+    spread = _Spread(n, pixel_size_a, windows, centres, resolutions)
+    if not filtered:
+        return LocalResolution(spread.harmonic_mean(), None, centres, resolutions)
+    transform = masked_transform((half1 + half2) / 2.0 if volume is None else volume, None, workers)
+    return LocalResolution(spread.harmonic_mean(), spread.filter(transform, workers), centres, resolutions)
+
+
+def place_windows(box_px: int, pixel_size_a: float, sampling_a: float) -> tuple[Windows, Int[np.ndarray, "n 3"]]:
+    """Return the windows of a box and their centres.
+
+    Raises
+    ------
+    InputError
+        If none fits, or they would be closer than a pixel.
+    """
+    windows = Windows.of(pixel_size_a, sampling_a)
+    centres = windows.centres(box_px)
+    if len(centres) == 0:
+        raise InputError(
+            f"No window of {windows.radius_px} px fits into a box of {box_px} px: use a smaller sampling distance than "
+            f"{sampling_a:g} Å (--local-sampling), or leave local resolution out (--no-local-resolution)."
+        )
+    return windows, centres
 
 
 def _curves(
-    halves: tuple[Volume, Volume],
-    random_halves: tuple[Volume, Volume],
+    maps: tuple[Volume, Volume, Volume, Volume],
     windows: Windows,
     centres: Int[np.ndarray, "n 3"],
     randomised_from: int,
     workers: int,
 ) -> Iterator[Curve]:
-    """Corrected FSC of each window, at the shells of the whole box."""
-    n, w = len(halves[0]), windows.box_px(len(halves[0]))
-    weights = windows.weights(w)
+    """Corrected FSC of each window, at the shells of the whole box, from two halves and the same with random phases."""
+    n, w = len(maps[0]), windows.box_px(len(maps[0]))
+    pairs = _WindowFsc(windows.weights(w))
     # Read at the shells of the box: the window's are coarser by w / n.
-    here = np.arange(n // 2 + 1) * (w / n)
+    here, there = np.arange(n // 2 + 1) * (w / n), np.arange(w // 2 + 1)
 
     def corrected(centre: Int[np.ndarray, " 3"]) -> Curve:
-        masked, phase_randomised = (
-            np.interp(here, np.arange(w // 2 + 1), fsc(_cut(map1, centre, w), _cut(map2, centre, w), weights))
-            for map1, map2 in (halves, random_halves)
-        )
+        masked, phase_randomised = (np.interp(here, there, curve) for curve in pairs.of(maps, centre))
         return corrected_fsc(masked, phase_randomised, randomised_from)
 
     with ThreadPoolExecutor(workers) as pool:
         yield from pool.map(corrected, centres)
+
+
+class _WindowFsc:
+    """FSC of pairs of maps in a window anywhere: what all windows share is worked out once."""
+
+    def __init__(self, weights: Volume) -> None:
+        self._weights = weights
+        shells = fourier_shells(len(weights))
+        self._numbers = shells.numbers.ravel().astype(np.intp)
+        # Columns that hold both points of a conjugate pair count once, as in `FourierShells.total`.
+        self._twice = np.full(shells.numbers.shape, 2.0)
+        self._twice[:, :, 0] = 1.0
+        if len(weights) % 2 == 0:
+            self._twice[:, :, -1] = 1.0
+
+    def of(self, maps: tuple[Volume, Volume, Volume, Volume], centre: Int[np.ndarray, " 3"]) -> list[Curve]:
+        """Return the FSC of the first two and of the last two maps."""
+        w = len(self._weights)
+        cut = np.zeros((len(maps), w, w, w), np.float32)
+        in_map, in_window = _places(centre, len(maps[0]), w)
+        for own, volume in zip(cut, maps, strict=True):
+            own[in_window] = volume[in_map] * self._weights[in_window]
+        # Products in float64, as in `gemmap.validate.fsc`.
+        transforms = scipy.fft.rfftn(cut, axes=(1, 2, 3)).astype(np.complex128)
+        return [self._fsc(*transforms[:2]), self._fsc(*transforms[2:])]
+
+    def _fsc(self, a: Complex[np.ndarray, "w w h"], b: Complex[np.ndarray, "w w h"]) -> Curve:
+        sums = [
+            np.bincount(self._numbers, (self._twice * (p.real * q.real + p.imag * q.imag)).ravel())
+            for p, q in ((a, b), (a, a), (b, b))
+        ]
+        return correlation(*(total[: len(self._weights) // 2 + 1] for total in sums))
 
 
 def _places(centre: Int[np.ndarray, " 3"], n: int, w: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -195,41 +244,66 @@ def _places(centre: Int[np.ndarray, " 3"], n: int, w: int) -> tuple[tuple[slice,
     return in_map, in_window
 
 
-def _cut(volume: Volume, centre: Int[np.ndarray, " 3"], w: int) -> Volume:
-    """Return the box of side w about a centre, zeros beyond the map."""
-    cut = np.zeros((w, w, w), np.float32)
-    in_map, in_window = _places(centre, len(volume), w)
-    cut[in_window] = volume[in_map]
-    return cut
+@dataclass(frozen=True, eq=False)
+class _Spread:
+    """What windows say, carried to the voxels that they reach.
+
+    Attributes
+    ----------
+    box_px, pixel_size_a
+        Of the map.
+    windows, centres, resolutions_a
+        The windows, their centres (n, 3) and what each of them says.
+    """
+
+    box_px: int
+    pixel_size_a: float
+    windows: Windows
+    centres: Int[np.ndarray, "n 3"]
+    resolutions_a: Float[np.ndarray, " n"]
+
+    def harmonic_mean(self) -> Volume:
+        """Resolution at each voxel: harmonic mean of the windows that reach it; 0 where none does."""
+        total, inverse = self._sums(np.stack([np.ones(len(self.centres)), 1.0 / self.resolutions_a]))
+        return np.asarray(np.divide(total, inverse, out=np.zeros_like(total), where=total > 0))
+
+    def filter(self, transform: Complex[np.ndarray, "n n h"], workers: int) -> Volume:
+        """Mean over the windows that reach a voxel of the map low-passed at the resolution of each."""
+        n = self.box_px
+        total, filtered = np.zeros((2, n, n, n), np.float32)
+        distance = np.sqrt(_squared_radius(n))
+        # Windows of one resolution share a filtered map.
+        for resolution_a in np.unique(self.resolutions_a):
+            mine = self.resolutions_a == resolution_a
+            (share,) = self._sums(mine[None, :].astype(np.float64))
+            total += share
+            cutoff = n * self.pixel_size_a / resolution_a
+            low_passed = scipy.fft.irfftn(_low_pass(transform, distance, cutoff), s=(n, n, n), workers=workers)
+            share *= low_passed
+            filtered += share
+        return np.divide(filtered, total, out=filtered, where=total > 0)
+
+    def _sums(self, values: Float[np.ndarray, "k n"]) -> Float[np.ndarray, "k n n n"]:
+        """Sum over windows of weight times value at every voxel, for each row of values; a value of 0 costs nothing."""
+        n, w = self.box_px, self.windows.box_px(self.box_px)
+        weights = self.windows.weights(w)
+        sums = np.zeros((len(values), n, n, n), np.float32)
+        for number in np.flatnonzero(values.any(0)):
+            in_map, in_window = _places(self.centres[number], n, w)
+            for total, value in zip(sums, values[:, number], strict=True):
+                total[in_map] += weights[in_window] * np.float32(value)
+        return sums
 
 
-def _spread(
-    transform: Complex[np.ndarray, "n n h"],
-    windows: Windows,
-    centres: Int[np.ndarray, "n 3"],
-    resolutions_a: Float[np.ndarray, " n"],
-    pixel_size_a: float,
-    workers: int,
-) -> tuple[Volume, Volume]:
-    """Resolution map and locally filtered map: harmonic and plain means over the windows that reach a voxel."""
-    n, w = len(transform), windows.box_px(len(transform))
-    weights = windows.weights(w)
-    total, inverse, filtered = (np.zeros((n, n, n), np.float32) for _ in range(3))
-    distance = np.sqrt(_squared_radius(n))
-    # Windows of one resolution share a filtered map.
-    for resolution_a in np.unique(resolutions_a):
-        share = np.zeros((n, n, n), np.float32)
-        for centre in centres[resolutions_a == resolution_a]:
-            in_map, in_window = _places(centre, n, w)
-            share[in_map] += weights[in_window]
-        total += share
-        inverse += share / np.float32(resolution_a)
-        cutoff = n * pixel_size_a / resolution_a
-        gain = raised_cosine_edge(distance - (cutoff - FILTER_EDGE_SHELLS / 2.0), FILTER_EDGE_SHELLS)
-        filtered += share * scipy.fft.irfftn(transform * gain, s=(n, n, n), axes=(0, 1, 2), workers=workers)
-    reached = total > 0
-    resolution_map = np.divide(total, inverse, out=np.zeros_like(total), where=reached)
-    return resolution_map, np.divide(filtered, total, out=np.zeros_like(total), where=reached)
+def _low_pass(
+    transform: Complex[np.ndarray, "n n h"], distance: Float[np.ndarray, "n n h"], cutoff: float
+) -> Complex[np.ndarray, "n n h"]:
+    """A transform with a cosine edge about a radius; the cosine is worked out on the edge alone."""
+    start = np.float32(cutoff - FILTER_EDGE_SHELLS / 2.0)
+    kept = transform * (distance <= start)
+    edge = (distance > start) & (distance < start + FILTER_EDGE_SHELLS)
+    kept[edge] = transform[edge] * raised_cosine_edge(distance[edge] - start, FILTER_EDGE_SHELLS)
+    return np.asarray(kept)
 
 
 def _squared_radius(n: int) -> Float[np.ndarray, "n n h"]:

@@ -112,5 +112,6 @@ def randomise_phases(
     out = fourier.copy()
     for z, kz in enumerate(k):
         random = plane + kz**2 >= from_shell**2
-        out[z][random] = np.abs(fourier[z][random]) * np.exp(1j * np.angle(noise[z][random]))
+        of_noise = noise[z][random]
+        out[z][random] = np.abs(fourier[z][random]) * (of_noise / np.abs(of_noise))
     return np.asarray(scipy.fft.irfftn(out, s=(n, n, n), axes=(0, 1, 2), workers=workers))

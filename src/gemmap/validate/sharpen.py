@@ -1,6 +1,7 @@
-"""Sharpening of a map by what its half-maps say: Guinier plot, B-factor, FSC weighting, low-pass filter.
+"""Sharpening of a map by its correlation with the truth: Guinier plot, B-factor, weighting, low-pass filter.
 
-The recipe is relion_postprocess's (Rosenthal & Henderson 2003), with its shells and its fit; see docs/validation.md.
+The recipe is relion_postprocess's (Rosenthal & Henderson 2003), with its shells and its fit. The correlation comes from
+a half-map FSC, as there, or from the cross-FSC, which is that correlation.
 """
 
 from dataclasses import dataclass
@@ -54,12 +55,27 @@ class Guinier:
 
 @dataclass(frozen=True, eq=False)
 class Sharpened:
-    """A sharpened map and what was done to it; ``guinier`` is None where the B-factor was given."""
+    """A sharpened map and what was done to it.
+
+    Attributes
+    ----------
+    map
+        (N, N, N).
+    guinier
+        None where the B-factor was given, or could not be fitted.
+    bfactor_a2
+        B in exp(-B / 4 k^2), negative for a map that was sharpened.
+    lowpass_a
+        Resolution at which it was cut.
+    problem
+        Why no B-factor was fitted, so that 0 was used; empty otherwise.
+    """
 
     map: Volume
     guinier: Guinier | None
     bfactor_a2: float
     lowpass_a: float
+    problem: str = ""
 
 
 def fsc_weight(curve: Curve) -> Curve:
@@ -75,16 +91,32 @@ def fsc_weight(curve: Curve) -> Curve:
     return weights
 
 
+def cross_weight(correlation: Curve) -> Curve:
+    """Weight of every shell where the correlation of the map with the truth is known: that, up to where it ends.
+
+    Shell 0 has weight 1.
+    """
+    weights = np.clip(correlation, 0.0, 1.0)
+    end = np.flatnonzero(weights[1:] < _LEAST_FSC)
+    if len(end):
+        weights[int(end[0]) + 1 :] = 0.0
+    weights[0] = 1.0
+    return np.asarray(weights)
+
+
 def sharpen(
     volume: Volume,
     pixel_size_a: float,
-    curve: Curve,
+    weights: Curve,
     resolution_a: float,
     bfactor_a2: float | None = None,
     lowest_a: float = GUINIER_FROM_A,
+    highest_a: float = 0.0,
     workers: int = 1,
 ) -> Sharpened:
-    """Weight a map by its FSC, level its amplitudes, and cut it at its resolution.
+    """Weight a map by its correlation with the truth, level its amplitudes, and cut it at its resolution.
+
+    Where no B-factor can be fitted the map is weighted and cut alone, and ``problem`` says why.
 
     Parameters
     ----------
@@ -92,29 +124,27 @@ def sharpen(
         (N, N, N), the map of all particles.
     pixel_size_a
         Å.
-    curve
-        Half-map FSC of shells 0 .. N//2, corrected for the mask.
+    weights
+        One for each of the shells 0 .. N//2: :func:`fsc_weight` of the half-map FSC, corrected for the mask, or
+        :func:`cross_weight` of the cross-FSC.
     resolution_a
         Å; a cosine edge of two shells about it ends the map.
     bfactor_a2
         B in exp(-B / 4 k^2), negative to sharpen; None fits it.
-    lowest_a
-        Coarsest resolution of the fit.
+    lowest_a, highest_a
+        Coarsest and finest resolution of the fit.
     workers
         Threads of the Fourier transforms.
-
-    Raises
-    ------
-    InputError
-        If a B-factor is to be fitted and fewer than three shells lie between ``lowest_a`` and the end of the signal.
     """
     n = len(volume)
     transform = np.asarray(scipy.fft.rfftn(volume, workers=workers))
-    weights = fsc_weight(curve)
-    fitted = None
+    fitted, problem = None, ""
     if bfactor_a2 is None:
-        fitted = guinier(transform, weights, pixel_size_a, lowest_a)
-        bfactor_a2 = fitted.bfactor_a2
+        try:
+            fitted = guinier(transform, weights, pixel_size_a, lowest_a, highest_a)
+        except InputError as error:
+            problem = str(error)
+        bfactor_a2 = 0.0 if fitted is None else fitted.bfactor_a2
     cutoff = n * pixel_size_a / resolution_a
     by_shell = np.zeros(int(fourier_shells(n).numbers.max()) + 1)
     by_shell[: len(weights)] = weights
@@ -126,7 +156,7 @@ def sharpen(
         kept = by_shell[shell] * (k <= n // 2)
         values *= kept * edge * np.exp(-0.25 * bfactor_a2 * (k / (n * pixel_size_a)) ** 2)
     sharpened = scipy.fft.irfftn(transform, s=volume.shape, axes=(0, 1, 2), workers=workers)
-    return Sharpened(np.asarray(sharpened, np.float32), fitted, bfactor_a2, resolution_a)
+    return Sharpened(np.asarray(sharpened, np.float32), fitted, bfactor_a2, resolution_a, problem)
 
 
 def guinier(
@@ -134,19 +164,20 @@ def guinier(
     weights: Curve,
     pixel_size_a: float,
     lowest_a: float = GUINIER_FROM_A,
+    highest_a: float = 0.0,
 ) -> Guinier:
-    """Fit the fall-off of a map, weighted by its FSC, from ``lowest_a`` to the last shell that has a weight.
+    """Fit the fall-off of a map, weighted, from ``lowest_a`` to ``highest_a`` or the last shell that has a weight.
 
     Parameters
     ----------
     transform
         Half-complex transform (N, N, N//2 + 1) of the map, plain sums over voxels.
     weights
-        One for each of the shells 0 .. N//2 (:func:`fsc_weight`).
+        One for each of the shells 0 .. N//2 (:func:`fsc_weight`, :func:`cross_weight`).
     pixel_size_a
         Å.
-    lowest_a
-        Coarsest resolution in the fit.
+    lowest_a, highest_a
+        Coarsest and finest resolution in the fit.
 
     Raises
     ------
@@ -167,7 +198,9 @@ def guinier(
     with np.errstate(divide="ignore"):
         log_amplitudes, log_weighted = np.log(mean), np.log(mean * weights)
     inverse_d2 = (np.arange(length) / (n * pixel_size_a)) ** 2
-    chosen = np.flatnonzero((inverse_d2 * lowest_a**2 >= 1.0) & np.isfinite(log_weighted))
+    # Rounding must not cost the shell of the resolution itself.
+    in_range = (inverse_d2 * lowest_a**2 >= 1.0) & (inverse_d2 * highest_a**2 <= 1.0 + 1e-9)
+    chosen = np.flatnonzero(in_range & np.isfinite(log_weighted))
     if len(chosen) < _LEAST_SHELLS:
         raise InputError(
             f"A B-factor cannot be fitted: {len(chosen)} shells lie between {lowest_a:g} Å and the end of the signal; "

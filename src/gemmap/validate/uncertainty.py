@@ -14,14 +14,17 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """Resolutions between which 95 % of redrawn curves fall, Å; ``worse_a`` may be infinite."""
+    """Resolutions between which 95 % of redrawn curves fall, Å; infinite where not resolved."""
 
     better_a: float
     worse_a: float
 
     def __str__(self) -> str:
-        worse = f"{self.worse_a:.2f}" if np.isfinite(self.worse_a) else "not resolved"
-        return f"{self.better_a:.2f} to {worse} Å"
+        if not np.isfinite(self.better_a):
+            return "not resolved"
+        if not np.isfinite(self.worse_a):
+            return f"{self.better_a:.2f} Å to not resolved"
+        return f"{self.better_a:.2f} to {self.worse_a:.2f} Å"
 
 
 def independent_points(mask: Volume | None, box_px: int) -> Curve:

@@ -1,0 +1,24 @@
+"""``gemmap report``: the page of a run, made again or elsewhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gemmap.cli.errors import reports_errors
+
+EXAMPLE = "[bold]Example:[/bold] gemmap report run1"
+
+
+@reports_errors
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder that gemmap reconstruct -o made.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", metavar="FILE", help="The page; RUN/report.html by default. It is replaced."),
+    ] = None,
+) -> None:
+    """Write a run's report: one HTML file with curves, slices, the map in 3-D and the record, for any browser."""
+    from gemmap.report.html.page import write_report
+
+    typer.echo(write_report(run, output))

@@ -1,0 +1,94 @@
+"""Noise in the place of signal, noise in the place of everything, and fewer particles."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from evidence_case import BOX, N, case
+
+from gemmap.evidence.noise_substitution import substitute_noise
+from gemmap.evidence.particle_count import count_particles, fit_line
+from gemmap.evidence.pure_noise import FIRST_SHELL, chance, reconstruct_noise
+from gemmap.fit.progress import Silent
+from gemmap.validate.fsc import fsc
+from gemmap.validate.masks import spherical_mask
+from gemmap.validate.resolution import Resolution
+
+
+def test_noise_substitution_takes_signal_away_beyond_a_shell_only():
+    found = substitute_noise(case(), Silent(), from_shell=5)
+    assert found is not None
+    assert found.from_shell == 5
+    np.testing.assert_allclose(found.given["half_maps_unmasked"], fsc(*case().half_maps), atol=0.02)
+    # Inside, the particles are what they were.
+    assert found.substituted["half_maps_masked"][2:4].min() > found.given["half_maps_masked"][2:4].min() - 0.1
+    beyond = slice(8, 13)
+    assert found.given["half_maps_masked"][beyond].mean() > 0.5
+    assert found.substituted["half_maps_masked"][beyond].mean() < 0.35
+    assert abs(found.substituted["backprojection_unmasked"][beyond].mean()) < 0.15
+    t, n = (of["half_maps_masked"] for of in (found.given, found.substituted))
+    t, n = t[7:14], n[7:14]
+    np.testing.assert_allclose(found.true["half_maps_masked"][7:14], (t - n) / (1 - n), atol=1e-9)
+    np.testing.assert_array_equal(found.true["half_maps_masked"][:7], found.given["half_maps_masked"][:7])
+    assert set(found.resolutions) == set(found.given)
+    assert "random phases leave" in found.line()
+
+
+def test_without_a_shell_below_the_limit_there_is_nothing_beyond():
+    same = replace(case(), backprojections=(case().backprojections[0], case().backprojections[0]))
+    assert substitute_noise(same, Silent()) is None
+
+
+def test_two_maps_of_noise_agree_by_chance():
+    found = reconstruct_noise(case(), Silent())
+    for name in ("half_maps_masked", "half_maps_unmasked"):
+        assert found.largest(name) == np.abs(found.curves[name][FIRST_SHELL:]).max()
+    assert found.largest("backprojection_unmasked") < 0.15
+    assert found.largest("half_maps_unmasked") < 0.4
+    assert found.beyond_chance("backprojection_masked") == 0
+    assert f"from shell {FIRST_SHELL} up two maps of noise" in found.line()
+    again = reconstruct_noise(case(), Silent())
+    np.testing.assert_array_equal(again.curves["half_maps_masked"], found.curves["half_maps_masked"])
+    other = reconstruct_noise(replace(case(), seed=1), Silent())
+    assert not np.array_equal(other.curves["half_maps_masked"], found.curves["half_maps_masked"])
+
+
+@pytest.mark.parametrize("mask", [None, spherical_mask(40, 10.0, 4.0)])
+def test_chance_is_rarely_exceeded_by_independent_maps(mask):
+    level, beyond = chance(mask, 40), 0
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        pair = rng.standard_normal((2, 40, 40, 40)).astype(np.float32)
+        masked = pair if mask is None else pair * mask
+        beyond += int((np.abs(fsc(*masked)) > level)[FIRST_SHELL:].any())
+    assert beyond <= 10
+
+
+def test_fewer_particles_resolve_less():
+    found = count_particles(case(), Silent())
+    assert found.counts == (160, N)
+    squares = [1.0 / r.value_a**2 for r in found.resolutions["map"]]
+    assert squares[0] <= squares[1]
+    assert "160" in found.line()
+
+
+def resolution(value_a: float, at_nyquist: bool = False) -> Resolution:
+    return Resolution(value_a, 0.5, "made up", "none", at_nyquist, BOX / value_a)
+
+
+def test_the_line_gives_the_b_factor_back():
+    bfactor_a2, counts = 120.0, (100, 200, 400, 800)
+    values = [resolution(float(1.0 / np.sqrt(2.0 / bfactor_a2 * np.log(n) - 0.05))) for n in counts]
+    line = fit_line(counts, values)
+    assert line is not None
+    assert line.bfactor_a2 == pytest.approx(bfactor_a2)
+    assert line.error_a2 == pytest.approx(0.0, abs=1e-6)
+    assert line.resolution_a(400) == pytest.approx(values[2].value_a)
+    with_nyquist = fit_line(counts, [*values[:3], resolution(1.0, at_nyquist=True)])
+    assert with_nyquist is not None
+    assert with_nyquist.bfactor_a2 == pytest.approx(bfactor_a2)
+
+
+def test_points_that_make_no_line():
+    assert fit_line((100, 200), [resolution(8.0), resolution(float("inf"))]) is None
+    assert fit_line((100, 200), [resolution(8.0), resolution(9.0)]) is None
