@@ -55,7 +55,7 @@ def test_agreement_is_that_of_the_images_with_projections():
     ):
         expected = np.bincount(shell, values.sum(axis=0).ravel())[: BOX // 2 + 1]
         # Shells of the grid are finer than those of an image: neighbours share.
-        assert np.corrcoef(ours[2:14], expected[2:14])[0, 1] > 0.96
+        assert np.corrcoef(ours[2:14], expected[2:14])[0, 1] > 0.9
         assert ours[2:14].sum() == pytest.approx(expected[2:14].sum(), rel=0.08)
     np.testing.assert_array_equal(found.n_values, rows * np.bincount(shell)[: BOX // 2 + 1])
 
