@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gemmap.errors import InputError
-from gemmap.validate.cross_fsc import CrossFsc, cross_fsc
+from gemmap.validate.cross_fsc import CrossFsc, cross_fsc, estimate
 from gemmap.validate.fsc import fsc
 
 BOX = 48
@@ -118,6 +118,72 @@ def test_pure_noise_is_not_resolved():
         assert not found.full[first:].any()
         above.append((found.full[1:] > 0.5).mean())
     assert np.mean(above) < 0.1
+
+
+def drawn_totals(agreement, r, follow, points, n_shells, draws, seed=0, plateau=18):
+    """Sums over shells of complex normal values with known correlations; (draws, 7, shells).
+
+    Truth T and noise n_i; back-projections T + n_i; fits T + e_i, a part ``follow`` of the power of e_i made of n_i.
+    From shell ``plateau`` on the back-projections have FSC ``agreement`` and each fit FSC ``r`` with T; 0.98 before.
+    """
+    rng = np.random.default_rng(seed)
+    outer = (np.arange(n_shells) >= plateau)[:, None]
+    noise_power, error_power = np.where(outer, 1 / agreement - 1, 0.02), np.where(outer, 1 / r**2 - 1, 0.02)
+    shape = (draws, n_shells, points)
+
+    def normal(power):
+        return np.sqrt(power / 2) * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+
+    truth, noise = normal(1.0), [normal(noise_power) for _ in range(2)]
+    own = np.sqrt(follow * error_power / noise_power)
+    g1, g2 = (truth + own * n + normal((1 - follow) * error_power) for n in noise)
+    b1, b2 = (truth + n for n in noise)
+    pairs = [(g1, g1), (g2, g2), (b1, b1), (b2, b2), (g1, g2), (b1, b2)]
+    sums = [(a * b.conj()).real.sum(axis=-1) for a, b in pairs]
+    cross = 0.5 * ((g1 * b2.conj()).real + (g2 * b1.conj()).real).sum(axis=-1)
+    return np.stack([*sums, cross], axis=1)
+
+
+@pytest.mark.parametrize("follow", [0.0, 0.5])
+@pytest.mark.parametrize("agreement", [0.02, 0.04, 0.08, 0.2])
+def test_where_the_back_projections_hardly_agree_the_estimate_is_not_too_high(agreement, follow):
+    """With 40 points in each of 9 shells the agreement's standard error is 0.037: half of one, to 5 of them."""
+    points, shell = 40, 28
+    totals = drawn_totals(agreement, 0.5, follow, points, 36, 800)
+    found = estimate(totals, np.full(36, float(points)))
+    known = found.reliable[:, shell]
+    assert found.half.shape == (800, 36)
+    assert not found.half[~known, shell].any()
+    assert known.mean() < 0.15 if agreement < 0.03 else known.mean() > 0.9 or agreement < 0.15
+    error = found.half[known, shell].std() / np.sqrt(known.sum())
+    assert found.half[known, shell].mean() < 0.5 * 1.02 + 2 * error
+    if agreement > 0.15:
+        assert found.half[known, shell].mean() == pytest.approx(0.5, rel=0.03)
+
+
+def test_agreement_must_be_significant():
+    """The same agreement of 0.05 is noise among few points and a signal among many."""
+    few, many = (estimate(drawn_totals(0.05, 0.5, 0.5, n, 36, 50), np.full(36, float(n))) for n in (8, 1000))
+    assert few.reliable[:, 30].mean() < 0.2
+    assert many.reliable[:, 30].all()
+
+
+def test_the_outermost_shell_takes_no_part():
+    """It is half empty in every back-projection, which makes any two of them agree there."""
+    totals = drawn_totals(0.2, 0.5, 0.5, 200, 33, 1)[0]
+    spoilt = totals.copy()
+    spoilt[4:, -1] = np.sqrt(totals[[0, 2, 0], -1] * totals[[1, 3, 3], -1])
+    expected, found = (estimate(t, np.full(33, 200.0)).full for t in (totals, spoilt))
+    np.testing.assert_array_equal(found, expected)
+    assert found[-1] == found[-2] > 0.3
+
+
+def test_a_choice_made_before_is_kept():
+    totals = drawn_totals(0.3, 0.5, 0.5, 100, 24, 3, plateau=3)
+    reliable = np.arange(24) < 10
+    found = estimate(totals, np.full(24, 100.0), reliable)
+    assert not found.full[:, 10:].any()
+    assert (found.full[:, 5:10] > 0.3).all()
 
 
 def test_the_scale_and_sign_of_maps():

@@ -12,9 +12,9 @@ from gemmap.validate.fsc import check_same_box
 from gemmap.validate.local_resolution import LocalResolution, local_resolution
 from gemmap.validate.masks import check_mask, soft_mask_from_map
 from gemmap.validate.phase_randomise import HalfMapFsc, half_map_fsc
-from gemmap.validate.resolution import HALF_MAP_THRESHOLD, TRUTH_THRESHOLD, Resolution, resolution_at
+from gemmap.validate.resolution import HALF_MAP_THRESHOLD, TRUTH_THRESHOLD, Interval, Resolution, resolution_at
 from gemmap.validate.sharpen import GUINIER_FROM_A, Sharpened, sharpen
-from gemmap.validate.uncertainty import Interval, half_bit, independent_points, resolution_interval
+from gemmap.validate.uncertainty import half_bit, independent_points, resolution_interval
 
 _ESTIMATOR = "half-map FSC"
 #: No curve can be expected above a half-bit threshold that high: the shell holds fewer than ten independent values.
