@@ -21,6 +21,7 @@ import numpy as np
 
 from gemmap._types import Bool, Curve, Float, Volume
 from gemmap.validate.cross_sums import BACK1, BACK2, BACKS, CROSS, FIT1, FIT2, FITS, CrossSums
+from gemmap.validate.resolution import HALF_MAP_THRESHOLD, TRUTH_THRESHOLD
 
 #: Reach, in shells on both sides of shell s as a fraction of s, over which are averaged: the half-map FSC, the
 #: agreement of the back-projections, and the factor between them.
@@ -51,6 +52,20 @@ class CrossFsc:
     full: Curve
     reliable: Bool[np.ndarray, " shells"]
     claimed: Curve
+
+    @property
+    def half_map_threshold(self) -> Curve:
+        """Half-map FSC at which the map of all particles correlates 0.5 with the truth, by shell.
+
+        0.143 where the half-maps claim no more than is true, and more where they do: with full = f claimed it is
+        1 / (8 f^2 - 1). Where f is not known, that of the last shell in which it is.
+        """
+        last = np.flatnonzero(self.reliable)[-1]
+        known = np.where(self.reliable, np.arange(len(self.full)), last)
+        factor = np.divide(self.full, self.claimed, out=np.ones_like(self.full), where=self.claimed > 0)[known]
+        excess = 2.0 * (factor / TRUTH_THRESHOLD) ** 2 - 1.0
+        threshold: Curve = np.clip(1.0 / np.maximum(excess, 1.0), HALF_MAP_THRESHOLD, 1.0)
+        return threshold
 
 
 def cross_fsc(half1: Volume, half2: Volume, backprojection1: Volume, backprojection2: Volume, mask: Volume) -> CrossFsc:
