@@ -161,7 +161,7 @@ def plot(rows: Sequence[Row], path: Path) -> None:
 
     names = list(dict.fromkeys(str(r["set"]) for r in rows))
     colour = dict(zip(names, COLOURS, strict=False))
-    figure = Figure(figsize=(12, 6.2), dpi=110, layout="constrained")
+    figure = Figure(figsize=(12, 6.4), dpi=110, layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.15))
     low, high = 2.6, 15.0
     line = np.array([low, high])
@@ -204,8 +204,8 @@ def _plot_claims(axes, groups: Mapping[tuple[str, float, float], list[Row]], col
     labels = [f"{name}, {snr:g}, {particles:,.0f}" for name, snr, particles in groups]
     axes.set_yticks(range(len(groups)), labels, fontsize=8)
     axes.invert_yaxis()
-    axes.set(xlabel="claimed resolution is off by (%): worse than true to the right, better to the left")
-    axes.legend(loc="upper right", frameon=True, fontsize=8)
+    axes.set(xlabel="claimed / true resolution - 1 (%); left: too optimistic")
+    axes.legend(loc="lower right", frameon=True, fontsize=8)
     axes.set_title("mean of the realisations; bars: range of the printed one", fontsize=10)
 
 

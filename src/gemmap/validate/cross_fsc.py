@@ -30,7 +30,7 @@ HALF_MAP_REACH, AGREEMENT_REACH, FACTOR_REACH = 1 / 12, 1 / 6, 1 / 5
 #: always be too early.
 CURVE_REACH = 1 / 10
 #: Agreement of the back-projections below which nothing is known: in standard errors of the agreement if there were
-#: none, and at least. From 2 standard errors on the estimate is too high by at most 2 % (docs/decisions.md).
+#: none, and at least. From 2 standard errors on the estimate is too high by 2.5 % at most (docs/decisions.md).
 SIGNIFICANCE, LEAST_AGREEMENT = 2.0, 0.005
 
 
