@@ -59,6 +59,7 @@ CASES = [Case(seed) for seed in range(6)]
 def test_the_estimate_is_the_correlation_with_the_truth():
     """Mean over six draws: what is left is bias. Shells in which the back-projections agree at all."""
     judged = np.mean([c.agreement() for c in CASES], axis=0) > 0.05
+    judged &= np.all([c.estimate().reliable for c in CASES], axis=0)
     judged[:3] = False
     assert judged.sum() > 15
     for kind, index in (("half", 0), ("full", 1)):
@@ -166,16 +167,6 @@ def test_agreement_must_be_significant():
     few, many = (estimate(drawn_totals(0.05, 0.5, 0.5, n, 36, 50), np.full(36, float(n))) for n in (8, 1000))
     assert few.reliable[:, 30].mean() < 0.2
     assert many.reliable[:, 30].all()
-
-
-def test_the_outermost_shell_takes_no_part():
-    """It is half empty in every back-projection, which makes any two of them agree there."""
-    totals = drawn_totals(0.2, 0.5, 0.5, 200, 33, 1)[0]
-    spoilt = totals.copy()
-    spoilt[4:, -1] = np.sqrt(totals[[0, 2, 0], -1] * totals[[1, 3, 3], -1])
-    expected, found = (estimate(t, np.full(33, 200.0)).full for t in (totals, spoilt))
-    np.testing.assert_array_equal(found, expected)
-    assert found[-1] == found[-2] > 0.3
 
 
 def test_a_choice_made_before_is_kept():

@@ -120,15 +120,11 @@ def _ratio(numerator: Float[np.ndarray, "..."], denominator: Float[np.ndarray, "
 def _average(n: int, reach: float, power: int) -> Float[np.ndarray, "shells shells"]:
     """Matrix that averages curves over the shells (1 - reach) s to (1 + reach) s, fewer where the curve ends.
 
-    Correlations count by the number of coefficients they are made of (``power`` 2), finished curves alike (0). The
-    outermost shell takes no part and is given the value of the one before: images end within it, so that half of its
-    points are empty, in both halves the same, and back-projections agree by their holes.
+    Correlations count by the number of coefficients they are made of (``power`` 2), finished curves alike (0).
     """
-    last = max(n - 2, 0)
     shell = np.arange(n)
-    centre = np.minimum(shell, last)
-    half_width = np.minimum((centre * reach).astype(int), last - centre)
-    inside = np.abs(shell[:, None] - centre) <= half_width
+    half_width = np.minimum((shell * reach).astype(int), n - 1 - shell)
+    inside = np.abs(shell[:, None] - shell) <= half_width
     weight = inside * (np.maximum(shell, 1.0) ** power)[:, None]
     matrix: Float[np.ndarray, "shells shells"] = weight / weight.sum(axis=0)
     matrix.setflags(write=False)
