@@ -100,8 +100,13 @@ def table(path: Path) -> str:
     return "\n".join(lines)
 
 
-def benchmark(out: Path, star: Path, seed: int, threads: int | None, relion: bool) -> dict[str, object]:
-    """Run and score one realisation of one STAR file; add the row to its table. Maps of seeds above 0 are not kept."""
+def benchmark(
+    out: Path, star: Path, seed: int, threads: int | None, relion: bool, keep_maps: bool
+) -> dict[str, object]:
+    """Run and score one realisation of one STAR file; add the row to its table.
+
+    Maps of seeds above 0 are removed unless they are to be kept.
+    """
     folder, draw = star.parent / f"gemmap_{star.stem}_{seed}", star.parent / "realisation"
     source = star if seed == 0 else realise(star, seed, draw)
     record = run(source, folder, seed, threads)
@@ -113,7 +118,7 @@ def benchmark(out: Path, star: Path, seed: int, threads: int | None, relion: boo
     update_table(out / ("noise.csv" if noise else "gemmap.csv"), row, KEYS)
     if seed:
         shutil.rmtree(draw)
-        for path in folder.glob("*.mrc"):
+        for path in [] if keep_maps else folder.glob("*.mrc"):
             path.unlink()
     return row
 
@@ -126,13 +131,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="realisations to run; 0 is the set itself")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--relion", action="store_true", help="run relion_reconstruct on further realisations too")
+    parser.add_argument("--keep-maps", action="store_true", help="of further realisations too (calibration.py)")
     arguments = parser.parse_args()
     names = arguments.sets or sorted({p.parent.name for p in arguments.out.glob("*/particles_*.json")})
     for seed in arguments.seeds:
         for star in (star for name in names for star in stars_of(arguments.out, name)):
             if seed and star.stem.endswith("true_poses"):
                 continue
-            row = benchmark(arguments.out, star, seed, arguments.threads, arguments.relion)
+            row = benchmark(arguments.out, star, seed, arguments.threads, arguments.relion, arguments.keep_maps)
             print(*(f"{k}={v:.4f}" if isinstance(v, float) else f"{k}={v}" for k, v in row.items()), flush=True)
     print(table(arguments.out / "gemmap.csv"))
 

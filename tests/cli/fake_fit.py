@@ -21,13 +21,13 @@ CALLS: list[tuple[ParticleTable, ImageStack, FitConfig, np.ndarray | None]] = []
 #: Functions that draw the figures of a run.
 FIGURES = (
     "run_folder.write_fsc_figure", "run_folder.write_slices_figure", "validation_files.write_local_figure",
-    "validation_files.write_directions_figure", "run_folder.write_report",
+    "validation_files.write_directions_figure",
 )  # fmt: skip
 
 
-def draw_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out figures, which take seconds."""
-    for name in FIGURES:
+def draw_nothing(monkeypatch: pytest.MonkeyPatch, page: bool = False) -> None:
+    """Leave out figures, which take seconds, and unless asked for the page of the run."""
+    for name in (*FIGURES, *(() if page else ("run_folder.write_report",))):
         monkeypatch.setattr(f"gemmap.report.{name}", lambda *_: None)
 
 

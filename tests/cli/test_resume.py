@@ -59,7 +59,7 @@ KEEP_ALL = ("--checkpoint-interval", 0)
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(one_pass, "CHUNK_BYTES", CHUNK_BYTES)
-    fake_fit.draw_nothing(monkeypatch)
+    fake_fit.draw_nothing(monkeypatch, page=True)
 
 
 @pytest.fixture(scope="module")

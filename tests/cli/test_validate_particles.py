@@ -69,7 +69,8 @@ def test_another_mask_and_no_particles_any_more(gemmap: Callable, run: Path, tmp
     write_map(tmp_path / "mask.mrc", np.ones((40, 40, 40), np.float32), 6.0)
     outcome = gemmap("validate", tmp_path / "run", "-o", tmp_path / "v", "--mask", tmp_path / "mask.mrc", *QUICK)
     assert outcome.code == 0, outcome.err
-    assert record_of(tmp_path / "v")["mask"] == {"name": "mask given", "fraction_of_box": 1.0}
+    mask = record_of(tmp_path / "v")["mask"]
+    assert (mask["name"], mask["fraction_of_box"], mask["touches_box"]) == ("mask given", 1.0, True)
     assert "particles.star is missing" in outcome.out
     assert not (tmp_path / "v" / "views.csv").exists()
     assert not (tmp_path / "v" / "locres.mrc").exists()

@@ -17,7 +17,7 @@ import gemmap
 from gemmap.errors import OutputError
 from gemmap.report import record as module
 from gemmap.report.record import InputFile, RunRecord, git_commit, to_plain, write_config, write_job, write_readme
-from gemmap.validate.resolution import Resolution
+from gemmap.validate.resolution import Interval, Resolution
 
 STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -35,7 +35,10 @@ def test_job_reads_back(tmp_path: Path) -> None:
     particles = tmp_path / "particles.star"
     particles.write_bytes(b"x" * 7)
     os.utime(particles, (0, 86400))
-    resolution = Resolution(np.float64(4.1), 0.5, "cross-FSC", "soft mask", np.bool_(False), np.float64(40))
+    resolution = Resolution(
+        *(np.float64(4.1), 0.5, "cross-FSC", "soft mask", np.bool_(False), np.float64(40)),
+        interval=Interval(np.float64(3.9), math.inf),
+    )
     write_job(
         tmp_path / "job.json",
         record(
@@ -70,11 +73,13 @@ def test_job_reads_back(tmp_path: Path) -> None:
     assert job["seconds"] == {"aggregate": 1.5}
     assert job["results"] == {"noise": [1.0, None, None], "images_per_second": 412.0}
     assert job["resolutions"]["map"] == {
+        "at_limit": False,
         "at_nyquist": False,
         "estimator": "cross-FSC",
+        "interval": {"better_a": 3.9, "worse_a": None},
         "mask": "soft mask",
         "shell": 40.0,
-        "text": "4.10 Å (cross-FSC 0.5, soft mask)",
+        "text": "4.10 Å (95 %: 3.90 Å to not resolved; cross-FSC 0.5, soft mask)",
         "threshold": 0.5,
         "value_a": 4.1,
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gemmap.report.summary import RunSummary, duration_text, memory_text, summary_lines
-from gemmap.validate.resolution import Resolution
+from gemmap.validate.resolution import Interval, Resolution
 
 SUMMARY = RunSummary(
     resolution=Resolution(4.12, 0.5, "cross-FSC", "soft mask", False, 40.0),
@@ -40,6 +40,17 @@ def test_lines() -> None:
 def test_details_stand_between_the_resolutions_and_the_particles() -> None:
     lines = summary_lines(replace(SUMMARY, details=[("Direction", "cFAR 0.9")]))
     assert lines[3:5] == ["Direction          cFAR 0.9", summary_lines(SUMMARY)[3]]
+
+
+def test_the_interval_and_a_bound_are_said() -> None:
+    known = replace(SUMMARY.resolution, interval=Interval(3.9, 4.333))
+    assert summary_lines(replace(SUMMARY, resolution=known))[0] == (
+        "Resolution         4.12 Å (95 %: 3.90 to 4.33 Å; cross-FSC 0.5, soft mask)"
+    )
+    bound = replace(known, at_limit=True)
+    assert summary_lines(replace(SUMMARY, resolution=bound))[0] == (
+        "Resolution         4.12 Å or better (95 %: 3.90 to 4.33 Å; cross-FSC 0.5, reliable to 4.12 Å, soft mask)"
+    )
 
 
 @pytest.mark.parametrize(("n", "text"), [(1, "12 excluded (1 dead image)"), (3, "12 excluded (3 dead images)")])

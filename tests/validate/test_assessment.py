@@ -10,6 +10,7 @@ from gemmap.validate.cross_fsc import CrossFsc
 from gemmap.validate.fsc import fsc
 from gemmap.validate.masks import spherical_mask
 from gemmap.validate.phase_randomise import HalfMapFsc
+from gemmap.validate.resolution import Interval
 
 N, PIXEL_SIZE_A = 32, 2.0
 
@@ -53,6 +54,9 @@ def test_resolutions_belong_to_their_curves(maps: dict[str, np.ndarray]) -> None
         last = below[0] - 1 if below else N // 2
         assert (int(r.shell) if name == "map" else r.shell) == last, name
     assert a.resolution is a.resolutions["map"]
+    assert a.resolution.interval is a.interval
+    assert a.interval.better_a <= a.resolution.value_a <= a.interval.worse_a
+    assert all(r.interval is None for name, r in a.resolutions.items() if name != "map")
     assert a.resolutions["backprojection_unmasked"].value_a > a.resolutions["half_maps_unmasked"].value_a
     assert a.maps.seed == 3
 
@@ -67,8 +71,9 @@ def test_every_curve_has_its_own_resolution(monkeypatch: pytest.MonkeyPatch) -> 
         first = 3 if half1[0, 0, 0] == 1.0 else 7
         return HalfMapFsc(*(ends_after(first + i) for i in range(4)), None, 0)
 
-    curves = CrossFsc(ends_after(11), ends_after(12), np.ones(N // 2 + 1, bool))
-    monkeypatch.setattr("gemmap.validate.assessment.cross_fsc", lambda *_: curves)
+    curves = CrossFsc(ends_after(11), ends_after(12), np.ones(N // 2 + 1, bool), ends_after(13))
+    monkeypatch.setattr("gemmap.validate.assessment.estimate", lambda *_: curves)
+    monkeypatch.setattr("gemmap.validate.assessment.cross_interval", lambda *_: Interval(2.0, 8.0))
     monkeypatch.setattr("gemmap.validate.assessment.half_map_fsc", of_half_maps)
     ours, baseline = (np.full((N, N, N), value) for value in (1.0, 2.0))
     a = assess((ours, ours), (baseline, baseline), ours, PIXEL_SIZE_A, "a mask")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gemmap.errors import InputError
-from gemmap.validate.cross_fsc import CrossFsc, cross_fsc
+from gemmap.validate.cross_fsc import CrossFsc, cross_fsc, estimate
 from gemmap.validate.fsc import fsc
 
 BOX = 48
@@ -59,6 +59,7 @@ CASES = [Case(seed) for seed in range(6)]
 def test_the_estimate_is_the_correlation_with_the_truth():
     """Mean over six draws: what is left is bias. Shells in which the back-projections agree at all."""
     judged = np.mean([c.agreement() for c in CASES], axis=0) > 0.05
+    judged &= np.all([c.estimate().reliable for c in CASES], axis=0)
     judged[:3] = False
     assert judged.sum() > 15
     for kind, index in (("half", 0), ("full", 1)):
@@ -118,6 +119,84 @@ def test_pure_noise_is_not_resolved():
         assert not found.full[first:].any()
         above.append((found.full[1:] > 0.5).mean())
     assert np.mean(above) < 0.1
+
+
+def drawn_totals(agreement, r, follow, points, n_shells, draws, seed=0, plateau=18):
+    """Sums over shells of complex normal values with known correlations; (draws, 7, shells).
+
+    Truth T and noise n_i; back-projections T + n_i; fits T + e_i, a part ``follow`` of the power of e_i made of n_i.
+    From shell ``plateau`` on the back-projections have FSC ``agreement`` and each fit FSC ``r`` with T; 0.98 before.
+    """
+    rng = np.random.default_rng(seed)
+    outer = (np.arange(n_shells) >= plateau)[:, None]
+    noise_power, error_power = np.where(outer, 1 / agreement - 1, 0.02), np.where(outer, 1 / r**2 - 1, 0.02)
+    shape = (draws, n_shells, points)
+
+    def normal(power):
+        return np.sqrt(power / 2) * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+
+    truth, noise = normal(1.0), [normal(noise_power) for _ in range(2)]
+    own = np.sqrt(follow * error_power / noise_power)
+    g1, g2 = (truth + own * n + normal((1 - follow) * error_power) for n in noise)
+    b1, b2 = (truth + n for n in noise)
+    pairs = [(g1, g1), (g2, g2), (b1, b1), (b2, b2), (g1, g2), (b1, b2)]
+    sums = [(a * b.conj()).real.sum(axis=-1) for a, b in pairs]
+    cross = 0.5 * ((g1 * b2.conj()).real + (g2 * b1.conj()).real).sum(axis=-1)
+    return np.stack([*sums, cross], axis=1)
+
+
+@pytest.mark.parametrize("follow", [0.0, 0.5])
+@pytest.mark.parametrize("agreement", [0.02, 0.04, 0.08, 0.2])
+def test_where_the_back_projections_hardly_agree_the_estimate_is_not_too_high(agreement, follow):
+    """With 40 points in each of 9 shells the agreement's standard error is 0.037: half of one, to 5 of them."""
+    points, shell = 40, 28
+    totals = drawn_totals(agreement, 0.5, follow, points, 36, 800)
+    found = estimate(totals, np.full(36, float(points)))
+    known = found.reliable[:, shell]
+    assert found.half.shape == (800, 36)
+    assert not found.half[~known, shell].any()
+    assert known.mean() < 0.15 if agreement < 0.03 else known.mean() > 0.9 or agreement < 0.15
+    error = found.half[known, shell].std() / np.sqrt(known.sum())
+    assert found.half[known, shell].mean() < 0.5 * 1.04 + 2 * error
+    if agreement > 0.15:
+        assert found.half[known, shell].mean() == pytest.approx(0.5, rel=0.03)
+
+
+def test_agreement_must_be_significant():
+    """The same agreement of 0.05 is noise among few points and a signal among many."""
+    few, many = (estimate(drawn_totals(0.05, 0.5, 0.5, n, 36, 50), np.full(36, float(n))) for n in (8, 1000))
+    assert few.reliable[:, 30].mean() < 0.2
+    assert many.reliable[:, 30].all()
+
+
+def test_a_choice_made_before_is_kept():
+    totals = drawn_totals(0.3, 0.5, 0.5, 100, 24, 3, plateau=3)
+    reliable = np.arange(24) < 10
+    found = estimate(totals, np.full(24, 100.0), reliable)
+    assert not found.full[:, 10:].any()
+    assert (found.full[:, 5:10] > 0.3).all()
+
+
+def test_the_threshold_for_half_maps_is_where_the_truth_correlates_half():
+    """Of fits that share a bias, the half-map FSC is far above 0.143 where the map correlates 0.5 with the truth."""
+    between = np.mean([fsc(*c.fits, c.mask) for c in CASES], axis=0)
+    true = np.mean([c.true()[1] for c in CASES], axis=0)
+    threshold = np.mean([c.estimate().half_map_threshold for c in CASES], axis=0)
+    shell = int(np.flatnonzero(true[2:] < 0.5)[0]) + 2
+    assert between[shell] > 0.25
+    assert threshold[shell] == pytest.approx(between[shell], abs=0.05)
+
+
+def test_honest_half_maps_keep_their_threshold():
+    honest = estimate(drawn_totals(0.3, 0.5, 1.0, 400, 24, 1)[0], np.full(24, 400.0))
+    np.testing.assert_allclose(honest.half_map_threshold, 0.143, atol=0.03)
+    unknown = CrossFsc(
+        np.array([1, 0.4, 0]), np.array([1, 0.4, 0]), np.array([True, True, False]), np.array([1, 0.8, 0.7])
+    )
+    np.testing.assert_allclose(unknown.half_map_threshold, [0.143, 1.0, 1.0])
+    half = CrossFsc(*[np.array([1.0, 0.6])] * 2, np.ones(2, bool), np.array([1.0, 0.8]))
+    # Claimed 0.8 stands for a half-map FSC of 0.64 / 1.36; with f = 0.75 the map correlates 0.5 at 1 / 3.5.
+    np.testing.assert_allclose(half.half_map_threshold, [0.143, 1 / 3.5])
 
 
 def test_the_scale_and_sign_of_maps():

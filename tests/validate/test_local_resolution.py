@@ -68,6 +68,21 @@ def test_the_same_seed_gives_the_same_map_whatever_the_threads(workers: int) -> 
     np.testing.assert_array_equal(first.map, again.map)
 
 
+def test_a_threshold_may_change_with_the_shell() -> None:
+    n = 40
+    half1, half2 = halves_of_two_kinds(n)
+    one = local_resolution(half1, half2, PIXEL_A, sampling_a=12.0, threshold=0.3)
+    same = local_resolution(half1, half2, PIXEL_A, sampling_a=12.0, threshold=np.full(n // 2 + 1, 0.3))
+    np.testing.assert_array_equal(same.resolutions_a, one.resolutions_a)
+    ends = np.where(np.arange(n // 2 + 1) < 9, 0.3, 2.0)
+    cut = local_resolution(half1, half2, PIXEL_A, sampling_a=12.0, threshold=ends)
+    np.testing.assert_allclose(cut.resolutions_a, np.maximum(one.resolutions_a, n * PIXEL_A / 8))
+    with pytest.raises(
+        InputError, match=r"Thresholds of shape \(7,\) for a box of 40 px: expected one, or one for each"
+    ):
+        local_resolution(half1, half2, PIXEL_A, threshold=np.ones(7))
+
+
 def test_progress_counts_windows() -> None:
     half1, half2 = halves_of_two_kinds(33)
     seen: list[tuple[int, int]] = []

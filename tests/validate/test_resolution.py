@@ -1,12 +1,13 @@
 """RELION's rule for reading a resolution off a curve, and the sentence that goes with it."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from gemmap.errors import InputError
-from gemmap.validate.resolution import Resolution, resolution_at
+from gemmap.validate.resolution import Interval, Resolution, resolution_at
 
 CURVE = np.array([1.0, 0.9, 0.7, 0.3, 0.1])  # box 8 px of 1.5 Å: 12, 6, 4, 3 Å at shells 1 to 4
 
@@ -74,3 +75,20 @@ def test_a_curve_that_does_not_fit_the_box_is_refused(curve: np.ndarray) -> None
 def test_a_box_of_one_pixel_has_no_resolution() -> None:
     with pytest.raises(InputError, match="box of 1 pixels"):
         read(np.ones(1), box_px=1)
+
+
+def test_a_curve_above_the_threshold_where_knowledge_ends_is_a_bound() -> None:
+    known = np.array([True, True, True, False, False])
+    result = resolution_at(np.array([1, 0.9, 0.7, 0, 0]), 0.5, 8, 1.5, "cross-FSC", "a mask", True, known)
+    assert (result.shell, result.value_a, result.at_limit) == (2, 6.0, True)
+    assert str(result) == "6.00 Å or better (cross-FSC 0.5, reliable to 6.00 Å, a mask)"
+    crossed = resolution_at(np.array([1, 0.9, 0.3, 0, 0]), 0.5, 8, 1.5, "cross-FSC", "a mask", True, known)
+    assert not crossed.at_limit
+    assert crossed.shell == pytest.approx(1 + 0.4 / 0.6)
+    assert not resolution_at(np.zeros(5), 0.5, 8, 1.5, "cross-FSC", "a mask", True, ~known & known).at_limit
+    assert not resolution_at(np.ones(5), 0.5, 8, 1.5, "cross-FSC", "a mask", True, known).at_limit
+
+
+def test_an_interval_stands_before_the_estimator() -> None:
+    result = replace(read(CURVE), interval=Interval(3.3, 4.126))
+    assert str(result) == "4.00 Å (95 %: 3.30 to 4.13 Å; half-map FSC 0.143, soft mask)"

@@ -5,8 +5,8 @@ import pytest
 
 from gemmap.validate.fsc import fsc
 from gemmap.validate.masks import spherical_mask
-from gemmap.validate.resolution import resolution_at
-from gemmap.validate.uncertainty import Interval, half_bit, independent_points, resolution_interval
+from gemmap.validate.resolution import Interval, resolution_at
+from gemmap.validate.uncertainty import half_bit, independent_points, resolution_interval
 
 N, PIXEL_A = 40, 1.5
 

@@ -1,12 +1,14 @@
 """Every curve and resolution that a pair of half-maps, its final map and its baseline are judged by."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gemmap._types import Curve, Volume
-from gemmap.validate.cross_fsc import CrossFsc, cross_fsc
+from gemmap.validate.cross_fsc import CrossFsc, estimate
+from gemmap.validate.cross_interval import cross_interval
+from gemmap.validate.cross_sums import CrossSums
 from gemmap.validate.phase_randomise import HalfMapFsc, half_map_fsc
-from gemmap.validate.resolution import HALF_MAP_THRESHOLD, TRUTH_THRESHOLD, Resolution, resolution_at
+from gemmap.validate.resolution import HALF_MAP_THRESHOLD, TRUTH_THRESHOLD, Interval, Resolution, resolution_at
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +19,8 @@ class Assessment:
     ----------
     cross
         Estimated FSC with the truth, from the back-projections of the other half.
+    interval
+        95 % interval of the resolution to state.
     maps, backprojections
         Half-map FSC of the fitted maps and of the Wiener back-projections, in the same mask.
     resolutions
@@ -25,6 +29,7 @@ class Assessment:
     """
 
     cross: CrossFsc
+    interval: Interval
     maps: HalfMapFsc
     backprojections: HalfMapFsc
     resolutions: Mapping[str, Resolution]
@@ -66,7 +71,7 @@ def assess(
     mask_name
         What the mask is, for the sentences.
     seed
-        Of the random phases.
+        Of the random phases, and of the draws of the interval.
     workers
         Threads of the Fourier transforms.
 
@@ -76,7 +81,9 @@ def assess(
         If the maps and the mask are not finite cubes of one size.
     """
     box_px = len(half_maps[0])
-    cross = cross_fsc(*half_maps, *backprojections, mask)
+    sums = CrossSums.measure(*half_maps, *backprojections, mask)
+    cross = estimate(sums.total, sums.points)
+    interval = cross_interval(sums, cross, pixel_size_a, seed)
     maps = half_map_fsc(*half_maps, mask, seed, workers)
     baseline = half_map_fsc(*backprojections, mask, seed, workers)
 
@@ -84,12 +91,11 @@ def assess(
         return resolution_at(curve, threshold, box_px, pixel_size_a, estimator, mask)
 
     # Averaged over shells, a fraction of a shell means something; half-map curves are read as RELION reads them.
-    resolutions = {
-        "map": resolution_at(
-            cross.full, TRUTH_THRESHOLD, box_px, pixel_size_a, "cross-FSC", mask_name, interpolate=True
-        )
-    }
+    stated = resolution_at(
+        cross.full, TRUTH_THRESHOLD, box_px, pixel_size_a, "cross-FSC", mask_name, True, cross.reliable
+    )
+    resolutions = {"map": replace(stated, interval=interval)}
     for name, of in (("half_maps", maps), ("backprojection", baseline)):
         resolutions[f"{name}_masked"] = read_off(of.corrected, HALF_MAP_THRESHOLD, "half-map FSC", mask_name)
         resolutions[f"{name}_unmasked"] = read_off(of.unmasked, HALF_MAP_THRESHOLD, "half-map FSC", "no mask")
-    return Assessment(cross, maps, baseline, resolutions)
+    return Assessment(cross, interval, maps, baseline, resolutions)

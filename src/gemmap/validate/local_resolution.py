@@ -104,7 +104,7 @@ def local_resolution(
     half2: Volume,
     pixel_size_a: float,
     sampling_a: float = SAMPLING_A,
-    threshold: float = HALF_MAP_THRESHOLD,
+    threshold: float | Curve = HALF_MAP_THRESHOLD,
     seed: int = 0,
     workers: int = 1,
     watch: Callable[[int, int], None] = lambda _done, _of: None,
@@ -122,7 +122,8 @@ def local_resolution(
     sampling_a
         Distance of the windows; they are flat for half of it and fall off over all of it.
     threshold
-        FSC at which the resolution is read.
+        FSC at which the resolution is read; for shells 0 .. N//2 if it differs, as it does for fits that share a prior
+        (:attr:`gemmap.validate.cross_fsc.CrossFsc.half_map_threshold`).
     seed
         Of the random phases.
     workers
@@ -137,10 +138,16 @@ def local_resolution(
     Raises
     ------
     InputError
-        If the maps are not finite cubes of one size, or no window fits into the box.
+        If the maps are not finite cubes of one size, no window fits into the box, or there are not as many thresholds
+        as shells.
     """
     check_same_box(half1, half2)
     n = len(half1)
+    if np.shape(threshold) not in ((), (n // 2 + 1,)):
+        raise InputError(
+            f"Thresholds of shape {np.shape(threshold)} for a box of {n} px: expected one, or one for each of the "
+            f"shells 0 to {n // 2}."
+        )
     windows, centres = place_windows(n, pixel_size_a, sampling_a)
     randomised_from = int(n * pixel_size_a / RANDOMISE_FROM_A)
     streams = np.random.default_rng(seed).spawn(2)

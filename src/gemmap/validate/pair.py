@@ -11,9 +11,9 @@ from gemmap.validate.fsc import masked_transform, relion_fsc_of_transforms
 from gemmap.validate.local_resolution import LocalResolution, local_resolution
 from gemmap.validate.masks import spherical_mask
 from gemmap.validate.phase_randomise import HalfMapFsc
-from gemmap.validate.resolution import HALF_MAP_THRESHOLD, TRUTH_THRESHOLD, Resolution, resolution_at
+from gemmap.validate.resolution import HALF_MAP_THRESHOLD, TRUTH_THRESHOLD, Interval, Resolution, resolution_at
 from gemmap.validate.stages import Stages, stage_of
-from gemmap.validate.uncertainty import Interval, half_bit, independent_points, resolution_interval
+from gemmap.validate.uncertainty import half_bit, independent_points, resolution_interval
 
 _ESTIMATOR = "half-map FSC"
 #: No curve can be expected above a half-bit threshold that high: the shell holds fewer than ten independent values.
@@ -96,6 +96,7 @@ def measure_pair(
     workers: int,
     stages: Stages,
     to_filter: Volume | None = None,
+    local_threshold: float | Curve = HALF_MAP_THRESHOLD,
 ) -> PairFacts:
     """Measure everything but the curves in the mask, which are given.
 
@@ -115,6 +116,8 @@ def measure_pair(
         Told what happens.
     to_filter
         (N, N, N), the map to filter at its local resolution; None filters none.
+    local_threshold
+        FSC at which local resolutions are read, one or one for each shell.
 
     Raises
     ------
@@ -154,7 +157,7 @@ def measure_pair(
         resolutions=resolutions,
         interval=resolution_interval(corrected, points, HALF_MAP_THRESHOLD, n, pixel_size_a, options.seed),
         direction=direction,
-        local=_local(half1, half2, pixel_size_a, options, name, workers, stages, to_filter),
+        local=_local(half1, half2, pixel_size_a, options, name, workers, stages, to_filter, local_threshold),
     )
 
 
@@ -189,6 +192,7 @@ def _local(
     workers: int,
     stages: Stages,
     to_filter: Volume | None,
+    threshold: float | Curve,
 ) -> LocalResolution | None:
     if options.sampling_a is None:
         return None
@@ -204,7 +208,7 @@ def _local(
     try:
         return local_resolution(
             half1, half2, pixel_size_a, options.sampling_a, seed=options.seed, workers=workers, watch=watch,
-            volume=to_filter, filtered=to_filter is not None,
+            volume=to_filter, filtered=to_filter is not None, threshold=threshold,
         )  # fmt: skip
     finally:
         if started:

@@ -14,7 +14,7 @@ from gemmap.validate.mask_report import MaskReport, report_mask
 from gemmap.validate.masks import check_mask, soft_mask_from_map
 from gemmap.validate.pair import PairFacts, PairOptions, measure_pair
 from gemmap.validate.phase_randomise import half_map_fsc
-from gemmap.validate.resolution import Resolution
+from gemmap.validate.resolution import HALF_MAP_THRESHOLD, Resolution
 from gemmap.validate.sharpen import GUINIER_FROM_A, Sharpened, cross_weight, fsc_weight, sharpen
 from gemmap.validate.stages import Stages, Unwatched, stage_of
 
@@ -209,8 +209,10 @@ def postprocess(maps: Maps, options: PostprocessOptions, workers: int = 1, stage
             assessment = assess((half1, half2), maps.backprojections, mask, size_a, name, options.seed, workers)
             fsc = assessment.maps
         shown.advance(1)
+    # Half-maps that agree too well in the whole do so in windows; without a cross-FSC nobody knows by how much.
+    threshold = HALF_MAP_THRESHOLD if assessment is None else assessment.cross.half_map_threshold
     own = measure_pair(
-        half1, half2, size_a, mask, name, fsc, options, "half-maps", workers, shown, to_filter=volume
+        half1, half2, size_a, mask, name, fsc, options, "half-maps", workers, shown, volume, threshold
     )  # fmt: skip
     baseline = None
     if maps.backprojections is not None and assessment is not None:

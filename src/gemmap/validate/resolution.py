@@ -5,13 +5,28 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gemmap._types import Curve
+from gemmap._types import Bool, Curve
 from gemmap.errors import InputError
 
 #: Half-map FSC at which the map from all particles correlates 0.5 with the truth (Rosenthal & Henderson 2003).
 HALF_MAP_THRESHOLD = 0.143
 #: FSC between a map and something free of its noise (a model, the truth, an estimate of the correlation with it).
 TRUTH_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Resolutions between which the true one lies with 95 %, Å; ``worse_a`` may be infinite."""
+
+    better_a: float
+    worse_a: float
+
+    def __str__(self) -> str:
+        if not np.isfinite(self.better_a):
+            return "not resolved"
+        if not np.isfinite(self.worse_a):
+            return f"{self.better_a:.2f} Å to not resolved"
+        return f"{self.better_a:.2f} to {self.worse_a:.2f} Å"
 
 
 @dataclass(frozen=True)
@@ -32,6 +47,10 @@ class Resolution:
         True if the curve never falls below the threshold: the pixel size limits, and the true value may be better.
     shell
         Shell of ``value_a`` (a fraction if interpolated), 0 if not resolved.
+    at_limit
+        True if the curve is known no further and has not fallen below the threshold: the true value may be better.
+    interval
+        95 % interval, if there is one.
     """
 
     value_a: float
@@ -40,6 +59,8 @@ class Resolution:
     mask: str
     at_nyquist: bool
     shell: float
+    at_limit: bool = False
+    interval: Interval | None = None
 
     @property
     def is_resolved(self) -> bool:
@@ -48,15 +69,19 @@ class Resolution:
 
     @property
     def value_text(self) -> str:
-        """The value alone: ``4.12 Å``, ``at Nyquist (2.80 Å)`` or ``not resolved``."""
+        """The value alone: ``4.12 Å``, ``4.12 Å or better``, ``at Nyquist (2.80 Å)`` or ``not resolved``."""
         if not self.is_resolved:
             return "not resolved"
+        if self.at_limit:
+            return f"{self.value_a:.2f} Å or better"
         return f"at Nyquist ({self.value_a:.2f} Å)" if self.at_nyquist else f"{self.value_a:.2f} Å"
 
     def __str__(self) -> str:
         if not self.is_resolved:
             return f"not resolved: {self.estimator} is below {self.threshold:g} from the first shell on ({self.mask})"
-        return f"{self.value_text} ({self.estimator} {self.threshold:g}, {self.mask})"
+        interval = "" if self.interval is None else f"95 %: {self.interval}; "
+        limit = f", reliable to {self.value_a:.2f} Å" if self.at_limit else ""
+        return f"{self.value_text} ({interval}{self.estimator} {self.threshold:g}{limit}, {self.mask})"
 
 
 def resolution_at(
@@ -67,6 +92,7 @@ def resolution_at(
     estimator: str,
     mask: str,
     interpolate: bool = False,
+    reliable: Bool[np.ndarray, " shells"] | None = None,
 ) -> Resolution:
     """Read the resolution off a curve over shells by RELION's rule.
 
@@ -83,6 +109,9 @@ def resolution_at(
         Words for the record and the printed sentence.
     interpolate
         Place the crossing between the two shells by a straight line instead.
+    reliable
+        Shells in which the curve is known, up to the first that is not; all by default. A curve that is above the
+        threshold in the last of them is read there, and the value is a bound.
 
     Raises
     ------
@@ -98,8 +127,9 @@ def resolution_at(
     below = np.flatnonzero(curve[1:] < threshold) + 1
     at_nyquist = len(below) == 0
     shell = float(len(curve) - 1 if at_nyquist else below[0] - 1)
-    if interpolate and not at_nyquist and shell > 0:
+    at_limit = reliable is not None and shell > 0 and not at_nyquist and not reliable[below[0]]
+    if interpolate and not at_nyquist and not at_limit and shell > 0:
         above_value, below_value = curve[below[0] - 1], curve[below[0]]
         shell += float((above_value - threshold) / (above_value - below_value))
     value_a = box_px * pixel_size_a / shell if shell > 0 else math.inf
-    return Resolution(value_a, threshold, estimator, mask, at_nyquist, shell)
+    return Resolution(value_a, threshold, estimator, mask, at_nyquist, shell, bool(at_limit))

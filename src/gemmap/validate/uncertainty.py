@@ -1,30 +1,13 @@
 """How sure a resolution is: the spread of the crossing under the statistical error of the curve."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from gemmap._types import Curve, Volume
 from gemmap.validate.fsc import fourier_shells
-from gemmap.validate.resolution import resolution_at
+from gemmap.validate.resolution import Interval, resolution_at
 
 _N_DRAWS = 2000
 _CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """Resolutions between which 95 % of redrawn curves fall, Å; infinite where not resolved."""
-
-    better_a: float
-    worse_a: float
-
-    def __str__(self) -> str:
-        if not np.isfinite(self.better_a):
-            return "not resolved"
-        if not np.isfinite(self.worse_a):
-            return f"{self.better_a:.2f} Å to not resolved"
-        return f"{self.better_a:.2f} to {self.worse_a:.2f} Å"
 
 
 def independent_points(mask: Volume | None, box_px: int) -> Curve:
