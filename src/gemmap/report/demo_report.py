@@ -54,9 +54,9 @@ density and a signal-to-noise ratio of {config.snr:g}, and reconstructed from `p
 | --- | --- |
 {rows}
 
-*Claimed* is what the run prints without knowing the truth, with its 95 % interval. *True* compares with the density that
-was simulated, within its mask. That mask is tighter than any that a run could make for itself, and helps the noisier map
-more. Mean correlations with the truth over all shells, in three masks:
+*Claimed* is what the run prints without knowing the truth, with its 95 % interval. *True* compares with the density
+that was simulated, within its mask. That mask is tighter than any that a run could make for itself, and helps the
+noisier map more. Mean correlations with the truth over all shells, in three masks:
 
 | | mask of the truth | mask of the run | no mask |
 | --- | --- | --- | --- |
