@@ -65,7 +65,7 @@ def judge(folder: Path, truth: np.ndarray) -> Row:
         "printed_a": value(found.resolution),
         "better_a": found.interval.better_a,
         "worse_a": found.interval.worse_a,
-        "bound": int(found.resolution.at_limit),
+        "at_limit": int(found.resolution.at_limit),
         "half_maps_a": value(found.resolutions["half_maps_masked"]),
         "backprojection_a": value(found.resolutions["backprojection_masked"]),
         "nyquist_a": nyquist_a,
@@ -137,7 +137,7 @@ def report(rows: Sequence[Row]) -> str:
               f"{np.mean([float(r['true_map_a']) < float(r['better_a']) - 0.005 for r in rows]):.1%}, true worse: "
               f"{np.mean([float(r['true_map_a']) > float(r['worse_a']) + 0.005 for r in rows]):.1%}); its width is "
               f"{np.median(widths):.0%} of the resolution in the median, {np.quantile(widths, 0.9):.0%} in one of ten; "
-              f"bounds instead of values: {sum(int(r['bound']) for r in rows)}.", ""]  # fmt: skip
+              f"at the limit of what is known: {sum(int(r['at_limit']) for r in rows)}.", ""]  # fmt: skip
     lines += ["| claim / true | mean | standard deviation of runs | worst run | worst set mean | sets off by > 6 % |",
               "|---" * 6 + "|"]  # fmt: skip
     for claim, name in NAMES.items():

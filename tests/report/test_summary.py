@@ -42,14 +42,14 @@ def test_details_stand_between_the_resolutions_and_the_particles() -> None:
     assert lines[3:5] == ["Direction          cFAR 0.9", summary_lines(SUMMARY)[3]]
 
 
-def test_the_interval_and_a_bound_are_said() -> None:
+def test_the_interval_and_the_limit_are_said() -> None:
     known = replace(SUMMARY.resolution, interval=Interval(3.9, 4.333))
     assert summary_lines(replace(SUMMARY, resolution=known))[0] == (
         "Resolution         4.12 Å (95 %: 3.90 to 4.33 Å; cross-FSC 0.5, soft mask)"
     )
-    bound = replace(known, at_limit=True)
-    assert summary_lines(replace(SUMMARY, resolution=bound))[0] == (
-        "Resolution         4.12 Å or better (95 %: 3.90 to 4.33 Å; cross-FSC 0.5, reliable to 4.12 Å, soft mask)"
+    limited = replace(known, at_limit=True)
+    assert summary_lines(replace(SUMMARY, resolution=limited))[0] == (
+        "Resolution         at the limit of what is known (4.12 Å) (95 %: 3.90 to 4.33 Å; cross-FSC 0.5, soft mask)"
     )
 
 

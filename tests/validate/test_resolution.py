@@ -77,11 +77,11 @@ def test_a_box_of_one_pixel_has_no_resolution() -> None:
         read(np.ones(1), box_px=1)
 
 
-def test_a_curve_above_the_threshold_where_knowledge_ends_is_a_bound() -> None:
+def test_a_curve_above_the_threshold_where_knowledge_ends_is_read_there() -> None:
     known = np.array([True, True, True, False, False])
     result = resolution_at(np.array([1, 0.9, 0.7, 0, 0]), 0.5, 8, 1.5, "cross-FSC", "a mask", True, known)
     assert (result.shell, result.value_a, result.at_limit) == (2, 6.0, True)
-    assert str(result) == "6.00 Å or better (cross-FSC 0.5, reliable to 6.00 Å, a mask)"
+    assert str(result) == "at the limit of what is known (6.00 Å) (cross-FSC 0.5, a mask)"
     crossed = resolution_at(np.array([1, 0.9, 0.3, 0, 0]), 0.5, 8, 1.5, "cross-FSC", "a mask", True, known)
     assert not crossed.at_limit
     assert crossed.shell == pytest.approx(1 + 0.4 / 0.6)

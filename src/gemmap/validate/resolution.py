@@ -48,7 +48,7 @@ class Resolution:
     shell
         Shell of ``value_a`` (a fraction if interpolated), 0 if not resolved.
     at_limit
-        True if the curve is known no further and has not fallen below the threshold: the true value may be better.
+        True if the curve is known no further and was not below the threshold before: the true value may be better.
     interval
         95 % interval, if there is one.
     """
@@ -69,19 +69,18 @@ class Resolution:
 
     @property
     def value_text(self) -> str:
-        """The value alone: ``4.12 Å``, ``4.12 Å or better``, ``at Nyquist (2.80 Å)`` or ``not resolved``."""
+        """The value alone, such as ``4.12 Å``, ``at Nyquist (2.80 Å)`` or ``not resolved``."""
         if not self.is_resolved:
             return "not resolved"
         if self.at_limit:
-            return f"{self.value_a:.2f} Å or better"
+            return f"at the limit of what is known ({self.value_a:.2f} Å)"
         return f"at Nyquist ({self.value_a:.2f} Å)" if self.at_nyquist else f"{self.value_a:.2f} Å"
 
     def __str__(self) -> str:
         if not self.is_resolved:
             return f"not resolved: {self.estimator} is below {self.threshold:g} from the first shell on ({self.mask})"
         interval = "" if self.interval is None else f"95 %: {self.interval}; "
-        limit = f", reliable to {self.value_a:.2f} Å" if self.at_limit else ""
-        return f"{self.value_text} ({interval}{self.estimator} {self.threshold:g}{limit}, {self.mask})"
+        return f"{self.value_text} ({interval}{self.estimator} {self.threshold:g}, {self.mask})"
 
 
 def resolution_at(
@@ -111,7 +110,7 @@ def resolution_at(
         Place the crossing between the two shells by a straight line instead.
     reliable
         Shells in which the curve is known, up to the first that is not; all by default. A curve that is above the
-        threshold in the last of them is read there, and the value is a bound.
+        threshold in the last of them is read there, and the result says so.
 
     Raises
     ------
