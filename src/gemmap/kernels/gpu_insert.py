@@ -13,7 +13,6 @@ few grid steps from there are float32.
 """
 
 import math
-from typing import Any
 
 import torch
 import triton
@@ -105,17 +104,17 @@ def _planes(views: Float[Tensor, "b 3 3"], d: int, m: int) -> tuple[Float[Tensor
 
 @triton.jit
 def _prepare(
-    transforms: Any,
-    coefficients: Any,
-    rows: Any,
-    moves: Any,
-    scales: Any,
-    group: Any,
-    inverse_noise: Any,
-    out: Any,
-    d: Any,
-    h: Any,
-    n_shells: Any,
+    transforms: tl.tensor,
+    coefficients: tl.tensor,
+    rows: tl.tensor,
+    moves: tl.tensor,
+    scales: tl.tensor,
+    group: tl.tensor,
+    inverse_noise: tl.tensor,
+    out: tl.tensor,
+    d: tl.tensor,
+    h: tl.tensor,
+    n_shells: tl.tensor,
     BLOCK: tl.constexpr,
 ) -> None:
     """Write c T y and c^2 T^2 over the noise, centred, below the radius D/2. Programs (row, block)."""
@@ -143,12 +142,12 @@ def _prepare(
 
 @triton.jit
 def _insert(
-    slices: Any,
-    planes: Any,
-    volume: Any,
-    b: Any,
-    d: Any,
-    m: Any,
+    slices: tl.tensor,
+    planes: tl.tensor,
+    volume: tl.tensor,
+    b: tl.tensor,
+    d: tl.tensor,
+    m: tl.tensor,
     TILE: tl.constexpr,
     REACH: tl.constexpr,
 ) -> None:
@@ -188,9 +187,14 @@ def _insert(
             near_v = (v - v0).to(tl.float32) + b3.to(tl.float32) * e_x + b4.to(tl.float32) * e_y
             near_u = tl.floor(near_u + b2.to(tl.float32) * e_z + 0.5)
             near_v = tl.floor(near_v + b5.to(tl.float32) * e_z + 0.5)
-            q_xx, q_xy, q_yy, largest = tl.load(plane + 15), tl.load(plane + 16), tl.load(plane + 17), tl.load(plane + 18)
+            q_xx, q_xy, q_yy, largest = (
+                tl.load(plane + 15),
+                tl.load(plane + 16),
+                tl.load(plane + 17),
+                tl.load(plane + 18),
+            )
             for of_u in tl.static_range(-REACH, REACH + 1):
-                for of_v in tl.static_range(-REACH, REACH + 1):
+                for of_v in range(-REACH, REACH + 1):
                     d_u, d_v = near_u + of_u, near_v + of_v
                     w_x = tl.maximum(1.0 - tl.abs(r_x + d_u * s_xx + d_v * s_yx - e_x), 0.0)
                     w_y = tl.maximum(1.0 - tl.abs(r_y + d_u * s_xy + d_v * s_yy - e_y), 0.0)

@@ -6,7 +6,6 @@ worked out and it is evaluated in float64, up to the turn; what is left within o
 
 import functools
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -55,7 +54,7 @@ def row_polynomials(coefficients: Float[Tensor, "b 33"], size: int) -> Float[Ten
 
 
 @triton.jit
-def turns_along_row(row: Any, x: Any) -> Any:
+def turns_along_row(row: tl.tensor, x: tl.tensor) -> tl.tensor:
     """A polynomial of degree 6, its coefficients at ``row``."""
     return tl.load(row) + x * (
         tl.load(row + 1)
@@ -68,7 +67,7 @@ def turns_along_row(row: Any, x: Any) -> Any:
 
 
 @triton.jit
-def sine_of_turns(turns: Any) -> Any:
+def sine_of_turns(turns: tl.tensor) -> tl.tensor:
     """sin(2 pi turns), float32 of float64."""
     t = (turns - tl.floor(turns + 0.5)).to(tl.float32)
     a = tl.abs(t)
@@ -79,7 +78,7 @@ def sine_of_turns(turns: Any) -> Any:
 
 
 @triton.jit
-def transfer_along_row(row: Any, of_image: Any, x: Any) -> Any:
+def transfer_along_row(row: tl.tensor, of_image: tl.tensor, x: tl.tensor) -> tl.tensor:
     """T at frequencies x of a row, without the scale; float32."""
     exponent = tl.load(row + 14) + x * (tl.load(row + 15) + x * tl.load(row + 16))
     exponent = tl.minimum(tl.maximum(exponent, -126.0), 126.0).to(tl.float32)
@@ -89,19 +88,19 @@ def transfer_along_row(row: Any, of_image: Any, x: Any) -> Any:
 
 
 @triton.jit
-def is_multiplied(of_image: Any) -> Any:
+def is_multiplied(of_image: tl.tensor) -> tl.tensor:
     """Whether the image was multiplied by its CTF."""
     return tl.load(of_image + _MODE) == _MULTIPLIED
 
 
 @triton.jit
-def columns_of_image(coefficients: Any, image: Any) -> Any:
+def columns_of_image(coefficients: tl.tensor, image: tl.tensor) -> tl.tensor:
     """Where the columns of an image begin."""
     return coefficients + image.to(tl.int64) * _N_COLUMNS
 
 
 @triton.jit
-def frequencies(row: Any, size: Any, block: Any, BLOCK: tl.constexpr) -> Any:
+def frequencies(row: tl.tensor, size: tl.tensor, block: tl.tensor, BLOCK: tl.constexpr) -> tl.tuple:
     """Return kx of a block of a row, whether it is below the radius D/2, and the shell round(|k|)."""
     ky = tl.where(row < (size + 1) // 2, row, row - size)
     kx = block * BLOCK + tl.arange(0, BLOCK)

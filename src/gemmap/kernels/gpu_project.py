@@ -97,9 +97,7 @@ def project_gather(
         )
         blocks, runs = triton.cdiv(n, _BLOCK), triton.cdiv(number, _IMAGES)
         of_runs, of_blocks = table.new_empty((runs, n, 10)), table.new_empty((blocks, number, 8))
-        derive[(blocks, runs)](
-            table, views[here], moments, of_runs, of_blocks, n, number, BLOCK=_BLOCK, IMAGES=_IMAGES
-        )
+        derive[(blocks, runs)](table, views[here], moments, of_runs, of_blocks, n, number, BLOCK=_BLOCK, IMAGES=_IMAGES)
         in_space += of_runs.sum(0)
         of_poses[here] = of_blocks.sum(0)
     # Columns 4 to 9 hold 2 dL/dS.

@@ -1,7 +1,6 @@
 """The compiled kernels of :mod:`gemmap.kernels.gpu_project`."""
 
 import math
-from typing import Any
 
 import triton
 import triton.language as tl
@@ -14,13 +13,13 @@ _LOG2 = tl.constexpr(-0.5 / math.log(2))
 
 @triton.jit
 def splat(
-    seen: Any,
-    members: Any,
-    begins: Any,
-    images: Any,
-    size: Any,
-    per_axis: Any,
-    cut2: Any,
+    seen: tl.tensor,
+    members: tl.tensor,
+    begins: tl.tensor,
+    images: tl.tensor,
+    size: tl.tensor,
+    per_axis: tl.tensor,
+    cut2: tl.tensor,
     TILE: tl.constexpr,
     AT_A_TIME: tl.constexpr,
 ) -> None:
@@ -45,13 +44,13 @@ def splat(
 
 @triton.jit
 def take_moments(
-    seen: Any,
-    windows: Any,
-    grad: Any,
-    moments: Any,
-    n: Any,
-    size: Any,
-    cut2: Any,
+    seen: tl.tensor,
+    windows: tl.tensor,
+    grad: tl.tensor,
+    moments: tl.tensor,
+    n: tl.tensor,
+    size: tl.tensor,
+    cut2: tl.tensor,
     GAUSSIANS: tl.constexpr,
     PIXELS: tl.constexpr,
 ) -> None:
@@ -92,7 +91,7 @@ def take_moments(
 
 
 @triton.jit
-def _along(at: Any, b0: Any, b1: Any, b2: Any) -> Any:
+def _along(at: tl.tensor, b0: tl.tensor, b1: tl.tensor, b2: tl.tensor) -> tl.tuple:
     """B (R diag s)^T for one row of B: the covariance of an axis of the image with those of the map."""
     l0 = b0 * tl.load(at + 3) + b1 * tl.load(at + 4) + b2 * tl.load(at + 5)
     l1 = b0 * tl.load(at + 6) + b1 * tl.load(at + 7) + b2 * tl.load(at + 8)
@@ -102,13 +101,13 @@ def _along(at: Any, b0: Any, b1: Any, b2: Any) -> Any:
 
 @triton.jit
 def derive(
-    table: Any,
-    views: Any,
-    moments: Any,
-    of_runs: Any,
-    of_blocks: Any,
-    n: Any,
-    b: Any,
+    table: tl.tensor,
+    views: tl.tensor,
+    moments: tl.tensor,
+    of_runs: tl.tensor,
+    of_blocks: tl.tensor,
+    n: tl.tensor,
+    b: tl.tensor,
     BLOCK: tl.constexpr,
     IMAGES: tl.constexpr,
 ) -> None:

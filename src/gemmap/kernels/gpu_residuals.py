@@ -4,8 +4,6 @@ The readable definition is in :mod:`gemmap.kernels.reference_residuals`; this ag
 sums of blocks are added up in a fixed order: the same bits every time.
 """
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -58,16 +56,16 @@ def weigh_residuals(
 
 @triton.jit
 def _weigh(
-    projected: Any,
-    observed: Any,
-    coefficients: Any,
-    rows: Any,
-    scales: Any,
-    inverse_noise: Any,
-    sums: Any,
-    d: Any,
-    h: Any,
-    n_shells: Any,
+    projected: tl.tensor,
+    observed: tl.tensor,
+    coefficients: tl.tensor,
+    rows: tl.tensor,
+    scales: tl.tensor,
+    inverse_noise: tl.tensor,
+    sums: tl.tensor,
+    d: tl.tensor,
+    h: tl.tensor,
+    n_shells: tl.tensor,
     BLOCK: tl.constexpr,
 ) -> None:
     """Turn P into T W R, 0 from the radius D/2 on; write the two sums over the full plane. Programs (row, block)."""

@@ -3,8 +3,6 @@
 Every point of the result is gathered by one program, in the order of the rotations: the same bits every time.
 """
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
@@ -26,7 +24,13 @@ def symmetrise(
 
 @triton.jit
 def _gather(
-    volume: Any, rotations: Any, out: Any, m: Any, n_points: Any, n_rotations: Any, BLOCK: tl.constexpr
+    volume: tl.tensor,
+    rotations: tl.tensor,
+    out: tl.tensor,
+    m: tl.tensor,
+    n_points: tl.tensor,
+    n_rotations: tl.tensor,
+    BLOCK: tl.constexpr,
 ) -> None:
     """Write a block of points."""
     half = m // 2

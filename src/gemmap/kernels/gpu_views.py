@@ -1,7 +1,6 @@
 """What the compiled kernels of images know of a Gaussian in a view; see :mod:`gemmap.kernels.gpu_project`."""
 
 import math
-from typing import Any
 
 import torch
 import triton
@@ -39,7 +38,7 @@ def table_of_views(rotations: Float[Tensor, "b 3 3"], shifts: Float[Tensor, "b 2
 
 
 @triton.jit
-def _row_of_axes(at: Any, a0: Any, a1: Any, a2: Any) -> Any:
+def _row_of_axes(at: tl.tensor, a0: tl.tensor, a1: tl.tensor, a2: tl.tensor) -> tl.tuple:
     """One row of B: R(q) diag(s) seen along one axis of the image, (a0, a1, a2) in the map."""
     b0 = a0 * tl.load(at + 3) + a1 * tl.load(at + 6) + a2 * tl.load(at + 9)
     b1 = a0 * tl.load(at + 4) + a1 * tl.load(at + 7) + a2 * tl.load(at + 10)
@@ -48,7 +47,7 @@ def _row_of_axes(at: Any, a0: Any, a1: Any, a2: Any) -> Any:
 
 
 @triton.jit
-def see(table: Any, view: Any, j: Any) -> Any:
+def see(table: tl.tensor, view: tl.tensor, j: tl.tensor) -> tl.tuple:
     """Look at Gaussians j, in float64.
 
     Return the centre from the origin of the image; per_x, per_y and slope of the whitening u_y = per_y dy,
@@ -72,13 +71,13 @@ def see(table: Any, view: Any, j: Any) -> Any:
 
 @triton.jit
 def look(
-    table: Any,
-    views: Any,
-    seen: Any,
-    windows: Any,
-    n: Any,
-    size: Any,
-    cut: Any,
+    table: tl.tensor,
+    views: tl.tensor,
+    seen: tl.tensor,
+    windows: tl.tensor,
+    n: tl.tensor,
+    size: tl.tensor,
+    cut: tl.tensor,
     BLOCK: tl.constexpr,
 ) -> None:
     """Write what is seen of a block of Gaussians in an image, and their windows; programs (block, image)."""
@@ -114,7 +113,7 @@ def look(
 
 
 @triton.jit
-def whitened(seen: Any, place: Any, x: Any, y: Any) -> Any:
+def whitened(seen: tl.tensor, place: tl.tensor, x: tl.tensor, y: tl.tensor) -> tl.tuple:
     """Whitened offsets of pixels from the centres of what is seen at ``place``, and their sum of squares."""
     at = seen + place * N_SEEN
     dx = x.to(tl.float32) - tl.load(at + 6) - tl.load(at)

@@ -13,7 +13,7 @@ from the corner of the window, so float32 is enough for the voxels.
 """
 
 import math
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import torch
 import triton
@@ -118,7 +118,9 @@ def _differentiate(
 
 
 @triton.jit
-def _offsets(constants: Any, windows: Any, j: Any, x: Any, y: Any, z: Any) -> Any:
+def _offsets(
+    constants: tl.tensor, windows: tl.tensor, j: tl.tensor, x: tl.tensor, y: tl.tensor, z: tl.tensor
+) -> tl.tuple:
     """Offsets of voxels (rows of them) from the centres of Gaussians j (a column), and squared distances."""
     at = constants + j.to(tl.int64) * _N_CONSTANTS
     window = windows + j.to(tl.int64) * 6
@@ -133,14 +135,14 @@ def _offsets(constants: Any, windows: Any, j: Any, x: Any, y: Any, z: Any) -> An
 
 @triton.jit
 def _splat(
-    constants: Any,
-    windows: Any,
-    members: Any,
-    begins: Any,
-    volume: Any,
-    size: Any,
-    per_axis: Any,
-    cut2: Any,
+    constants: tl.tensor,
+    windows: tl.tensor,
+    members: tl.tensor,
+    begins: tl.tensor,
+    volume: tl.tensor,
+    size: tl.tensor,
+    per_axis: tl.tensor,
+    cut2: tl.tensor,
     TILE: tl.constexpr,
     AT_A_TIME: tl.constexpr,
 ) -> None:
@@ -165,13 +167,13 @@ def _splat(
 
 @triton.jit
 def _take_moments(
-    constants: Any,
-    windows: Any,
-    grad: Any,
-    moments: Any,
-    n: Any,
-    size: Any,
-    cut2: Any,
+    constants: tl.tensor,
+    windows: tl.tensor,
+    grad: tl.tensor,
+    moments: tl.tensor,
+    n: tl.tensor,
+    size: tl.tensor,
+    cut2: tl.tensor,
     GAUSSIANS: tl.constexpr,
     VOXELS: tl.constexpr,
 ) -> None:

@@ -42,7 +42,7 @@ def symmetrised(
     dtype = torch.float32 if volume.dtype == np.float32 else torch.float64
     name = registry.choose("symmetrise", torch.device("cpu"), dtype, backend)
     arguments = (volume, whole, out)
-    if name == "reference":
+    if name != "numba":
         # The tensors share the arrays' memory.
         registry.load("symmetrise", name)(*map(torch.from_numpy, arguments))
     else:
