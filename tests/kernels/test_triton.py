@@ -46,7 +46,7 @@ def test_voxelize_and_its_gather(size, n, cut, device):
     assert volume.device.type == device
     assert_agree([volume], [ops.voxelize(*on("cpu", gaussians, torch.float64), size, cut)], 1e-6)
     got = ops.voxelize_gather(grad.to(device), *on(device, gaussians), cut, "triton")
-    assert_agree(got, ops.voxelize_gather(grad.double(), *on("cpu", gaussians, torch.float64), cut), 1e-6)
+    assert_agree(got, ops.voxelize_gather(grad.double(), *on("cpu", gaussians, torch.float64), cut), 2e-6)
     assert torch.equal(volume, ops.voxelize(*on(device, gaussians), size, cut, "triton")), "the same bits twice"
 
 

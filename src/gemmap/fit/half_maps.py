@@ -137,7 +137,7 @@ def _decide(
         return choice_from_piece(piece), [aggregate_from_tensors(*part) for part in recalled if part is not None]
     split = aggregate_half(
         run.table, run.stack, rows, weights, half, run.dead, run.progress, state, run.config.group,
-        run.config.chunk_bytes,
+        run.config.chunk_bytes, run.config.device,
     )  # fmt: skip
     seed = _seed(run.config.seed, half)
     choice = choose(split, run.region(extent), run.config, run.count(extent), seed, run.progress)

@@ -1,4 +1,4 @@
-"""Which windows reach into which tiles: lists in a fixed order, so that sums over them have the same bits every time."""
+"""Which windows reach into which tiles: lists in a fixed order, so that sums over them are the same to the bit."""
 
 import torch
 from jaxtyping import Int

@@ -34,8 +34,8 @@ from gemmap.kernels.gpu_phase import (
 
 # Side of a tile of voxels.
 _TILE = 8
-# Columns of a plane: where a step of kx and one of ky lead in the volume, the way back (rows of the inverse), the normal,
-# squared length of a point as a form in kx and ky (xx, xy, yy), and the largest that is inserted.
+# Columns of a plane: where a step of kx and one of ky lead in the volume, the way back (rows of the inverse), the
+# normal, squared length of a point as a form in kx and ky (xx, xy, yy), and the largest that is inserted.
 _N_PLANE = tl.constexpr(19)
 
 

@@ -2,8 +2,8 @@
 
 The readable definitions are in :mod:`gemmap.kernels.reference_project`; these agree with them to float32 rounding.
 
-What a Gaussian is in an image is worked out once, in float64, for blocks of Gaussians. Forward: a program owns a tile of
-an image and adds up the Gaussians that reach into it, in their order: no atomics, and the same bits every time.
+What a Gaussian is in an image is worked out once, in float64, for blocks of Gaussians. Forward: a program owns a tile
+of an image and adds up the Gaussians that reach into it, in their order: no atomics, and the same bits every time.
 Backward: a Gaussian reads its own window in an image and takes the moments of order 0, 1 and 2 of gradient x kernel;
 then, in blocks of Gaussians, the closed forms of all derivatives, summed over runs of images of a fixed length, and
 what a block adds to the derivatives of the poses.

@@ -111,7 +111,7 @@ def derive(
     BLOCK: tl.constexpr,
     IMAGES: tl.constexpr,
 ) -> None:
-    """Write dL/dmass, dL/dcentre and 2 dL/dS of a block of Gaussians over a run of images, and what it adds to the poses.
+    """Write dL/dmass, dL/dcentre, 2 dL/dS of a block of Gaussians over a run of images, and what it adds to the poses.
 
     With the whitening u = W d, K = M2 - M0 and the height h: for the centre c in the image dL/dc = h W^T M1, and
     2 dL/dC = h W^T K W. From there, with H = A_2x3, dL/dcentre = H^T dL/dc, dL/dS = H^T dL/dC H, dL/dshift = -dL/dc,

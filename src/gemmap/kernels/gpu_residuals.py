@@ -1,4 +1,4 @@
-"""What is done to the transforms of images, on an NVIDIA GPU with triton: one pass, two numbers kept per block of a row.
+"""What is done to the transforms of images, on an NVIDIA GPU with triton: one pass, few numbers kept per row.
 
 The readable definition is in :mod:`gemmap.kernels.reference_residuals`; this agrees with it to float32 rounding. The
 sums of blocks are added up in a fixed order: the same bits every time.

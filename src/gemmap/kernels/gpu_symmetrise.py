@@ -1,5 +1,6 @@
-"""The sum over rotations of the grid, on an NVIDIA GPU with triton; :mod:`gemmap.kernels.reference_symmetrise` defines it.
+"""The sum over rotations of the grid, on an NVIDIA GPU with triton.
 
+:mod:`gemmap.kernels.reference_symmetrise` defines it.
 Every point of the result is gathered by one program, in the order of the rotations: the same bits every time.
 """
 

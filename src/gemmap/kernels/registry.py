@@ -5,12 +5,14 @@ import importlib.util
 import os
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
 from gemmap.errors import BackendError
 from gemmap.kernels import threads
+
+Kernel: TypeAlias = Callable[..., Any]
 
 #: Held during every call of a numba kernel: its thread pool must not be entered by two Python threads at once.
 LOCK = threading.Lock()
@@ -80,14 +82,14 @@ def choose(kernel: str, device: torch.device, dtype: torch.dtype, backend: str =
     return backend
 
 
-def load(kernel: str, backend: str) -> Callable[..., Any]:
+def load(kernel: str, backend: str) -> Kernel:
     """Return the function of a kernel; numba's run one at a time, on numpy arrays, the others on tensors."""
     if backend == "numba":
         threads.select_layer()
     if backend == "triton":
         # Said, as triton warns that its default will change: products are added in one step.
         os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
-    function: Callable[..., Any] = getattr(importlib.import_module(KERNELS[kernel][backend]), kernel)
+    function: Kernel = getattr(importlib.import_module(KERNELS[kernel][backend]), kernel)
 
     def locked(*arguments: Any) -> Any:
         with LOCK:
