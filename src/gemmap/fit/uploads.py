@@ -18,9 +18,9 @@ class Uploads:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         if device.type == "cuda":
-            self._stream = torch.cuda.Stream(device)
+            self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
             self._buffers = [torch.empty(0, pin_memory=True) for _ in range(2)]
-            self._before = [torch.cuda.Event() for _ in range(2)]
+            self._before = [torch.cuda.Event() for _ in range(2)]  # type: ignore[no-untyped-call]
             self._number = 0
 
     def send(self, values: Float[np.ndarray, "..."]) -> Tensor:

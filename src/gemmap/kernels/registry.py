@@ -97,7 +97,7 @@ def load(kernel: str, backend: str) -> Kernel:
 
     def on_its_device(*arguments: Any) -> Any:
         # Triton launches on the current GPU, whichever the tensors are on.
-        with torch.cuda.device_of(arguments[0]):
+        with torch.cuda.device_of(arguments[0]):  # type: ignore[no-untyped-call]
             return function(*arguments)
 
     return {"numba": locked, "triton": on_its_device}.get(backend, function)

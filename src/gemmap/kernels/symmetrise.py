@@ -50,7 +50,7 @@ def whole_rotations(shape_of_volume: tuple[int, ...], rotations: Rotations) -> I
     m = shape_of_volume[0]
     if shape_of_volume != (m, m, m // 2 + 1, 3) or m % 2:
         raise ValueError(f"symmetrised: the volume has shape {shape_of_volume}; expected (m, m, m/2 + 1, 3), m even")
-    whole = np.rint(rotations).astype(np.int64)
+    whole: np.ndarray = np.rint(rotations).astype(np.int64)
     if whole.shape[1:] != (3, 3) or (whole != rotations).any() or (np.abs(whole).sum(axis=(1, 2)) != 3).any():
         raise ValueError("symmetrised: a rotation does not take the grid to itself; expected entries -1, 0 and 1")
     return whole
