@@ -33,8 +33,8 @@ Gradients: TypeAlias = tuple[
 
 # Images are taken in groups, so that what is seen of n Gaussians in them, and the lists of tiles, stay below this.
 _GROUP_BYTES = 2**27
-# Of one Gaussian in one image, forward: what is seen and its window 48, some two entries of a list 120.
-_BYTES = 168
+# Of one Gaussian in one image, forward: what is seen and its window 48, counts 56, some two entries of a list 120.
+_BYTES = 224
 # A grid of programs has no more than 65535 along its second axis.
 _MOST_IMAGES = 2**15
 # Gaussians of a program that works out constants or derivatives, and images whose derivatives it adds up.
