@@ -257,7 +257,7 @@ def test_called_twice_and_in_parts(backend):
     assert all(np.array_equal(a, b) for a, b in zip(before, inputs, strict=True))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOWER)
 def test_a_nan_in_an_image_reaches_the_caller(backend):
     case = Case(2, 16)
     case.images[1, 3, 3] = np.nan

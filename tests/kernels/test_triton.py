@@ -59,7 +59,8 @@ def test_voxelize_and_its_gather(size, n, cut, device):
         (16, 1, 3, 3.5),
         (9, 0, 2, 3.5),
         (9, 4, 0, 3.5),
-        (8, 130, 9, 2.0),
+        (8, 130, 2, 2.0),
+        (5, 2, 9, 3.5),
     ],
 )
 def test_project_and_its_gather(size, n, b, cut, device):
@@ -105,7 +106,7 @@ def test_residuals(b, d, mode, device):
     assert_agree(got, expected, 3e-6)
 
 
-@pytest.mark.parametrize(("n", "d", "m"), [(3, 12, 18), (1, 15, 23), (2, 8, 8), (0, 8, 12)])
+@pytest.mark.parametrize(("n", "d", "m"), [(3, 8, 12), (1, 13, 20), (1, 9, 13), (2, 8, 8), (0, 8, 12)])
 def test_the_one_pass(n, d, m, device):
     case = Case(n, d, seed=d, ctf="phase plate, B-factor, scale")
     model = case.model()
@@ -158,3 +159,21 @@ def test_a_gradient_that_is_not_finite_stays_in_its_image(device):
     assert got.masses.isnan().any()
     assert not got.tangents[0].isnan().any()
     assert got.tangents[1].isnan().all()
+
+
+@pytest.mark.parametrize(("oversampling", "expected"), [(1.0, 2), (1.5, 1)])
+def test_no_point_of_a_slice_is_out_of_reach(oversampling, expected, device):
+    """Random places of voxels near a plane: the points within a step of them on every axis are looked for."""
+    planes_of = registry.importlib.import_module("gemmap.kernels.gpu_insert")._planes
+    views = poses(30, seed=2)[0].double()
+    planes, reach = planes_of(views.to(device), 100, int(100 * oversampling))
+    assert reach == expected
+    generator, furthest = torch.Generator().manual_seed(3), 0.0
+    k = torch.cartesian_prod(*[torch.arange(-4.0, 5.0).double()] * 2)
+    for plane in planes.cpu():
+        steps, back = plane[:6].reshape(2, 3), plane[6:12].reshape(2, 3)
+        places = 2 * torch.rand(400, 1, 3, generator=generator, dtype=torch.float64) - 1
+        reaches = ((k @ steps - places).abs() < 1).all(-1)
+        steps_away = (k - (places @ back.mT).round()).abs().amax(-1)
+        furthest = max(furthest, float(steps_away[reaches].max()))
+    assert furthest == reach
