@@ -1,11 +1,17 @@
 """Shared fixtures and the switches for slow and peer tests."""
 
+import os
 from pathlib import Path
 
 import pytest
+import torch
 from chromium import NAMES, find_chromium
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# Before triton's kernels are imported: without a GPU they run step by step in Python.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

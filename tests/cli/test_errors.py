@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from gemmap.io.mrc import read_map, write_map, write_stack
 
@@ -305,6 +306,10 @@ def test_too_little_memory_is_said_before_the_run(
     ("error", "message"),
     [
         (MemoryError(), "Memory is exhausted"),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+            "The memory of the GPU is exhausted",
+        ),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"), "Memory is"),
         (OSError(errno.EACCES, "Permission denied", "/x"), "/x: Permission denied"),
     ],

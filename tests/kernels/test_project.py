@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import integrate, stats
 from scipy.spatial.transform import Rotation
-from test_voxelize import BACKENDS, one, random_set
+from test_voxelize import BACKENDS, SLOWER, one, random_set
 
 from gemmap.kernels import ops
 
@@ -26,7 +26,7 @@ def still(b=1):
     return [torch.eye(3).repeat(b, 1, 1), torch.zeros(b, 2)]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOWER)
 @pytest.mark.parametrize("cut", [2.0, 3.5, 6.0])
 @pytest.mark.parametrize(("n", "b"), [(0, 2), (1, 1), (37, 0), (37, 3)])
 @pytest.mark.parametrize("size", [1, 7, 16, 33])
@@ -38,7 +38,7 @@ def test_agrees_with_the_oracle(size, n, b, cut, backend):
     assert images.is_contiguous()
     expected = oracles_project.project(*inputs, size, cut)
     distance, angle, bias = oracles.disagreement(images, expected)
-    # The reference takes offsets in float32, which counts where only the tail of a Gaussian is in the image.
+    # The others take offsets in float32, which counts where only the tail of a Gaussian is in the image.
     assert distance < (1e-6 if backend == "numba" else 3e-6)
     assert angle < 1e-12
     assert abs(bias) < (5e-7 if backend == "numba" else 3e-6)
@@ -81,7 +81,7 @@ def test_rotation_and_sign_of_the_shift_at_known_pixels(backend):
     assert np.unravel_index(int(image.argmax()), image.shape) == (0, 32 + round(y), 32 + round(x))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOWER)
 def test_transform_is_the_central_slice_of_the_voxelised_map(backend):
     size = 33
     centres, scales, quaternions, masses = random_set(20, 9, scales=(1.0, 1.3))
@@ -153,14 +153,14 @@ def test_a_scale_needs_no_floor(backend):
     np.testing.assert_allclose(image[0, 4, 4].item(), 1 / (2 * np.pi * 2e-16), rtol=1e-5)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOWER)
 def test_mass_is_conserved_from_scale_0p8_in_every_view(backend):
     centres, scales, quaternions, masses = random_set(37, 12, scales=(0.8, 1.5))
     images = ops.project(centres.clamp(-5, 5), scales, quaternions, masses.abs(), *poses(4), 40, 5.0, backend)
     np.testing.assert_allclose(images.double().sum((1, 2)), masses.abs().double().sum(), rtol=5e-5)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOWER)
 def test_missing_mass_falls_with_the_cut_as_the_chi_distribution(backend):
     centres, scales, quaternions, _ = random_set(60, 3, scales=(1.5, 2.5))
     for cut in (1.5, 2.5, 3.5):

@@ -20,7 +20,7 @@ def test_auto_is_the_fastest_that_can_and_a_name_is_obeyed_or_refused():
     cpu = torch.device("cpu")
     assert registry.choose("project", cpu, torch.float32) == "numba"
     assert registry.choose("project_gather", cpu, torch.float64) == "reference"
-    assert registry.choose("project", torch.device("cuda"), torch.float32) == "reference"
+    assert registry.choose("project", torch.device("cuda"), torch.float64) == "reference"
     doubles = [a.double() for a in (*random_set(1, 8), *poses(1))]
     with pytest.raises(BackendError, match=r"'numba' cannot run project on torch.float64 .* one of: reference"):
         ops.project(*doubles, 8, backend="numba")

@@ -4,13 +4,15 @@ import numpy as np
 import oracles_insert as oracle
 import pytest
 import torch
+from backends import INTERPRETED, INTERPRETED_SLOWLY
 from oracles import disagreement
 
 from gemmap.kernels import reference_insert, slices
 from gemmap.physics.ctf import CtfParameters
 from gemmap.physics.image_model import ImageModel, image_coefficients
 
-BACKENDS = ("numba", "reference")
+BACKENDS = ("numba", "reference", INTERPRETED)
+SLOWER = ("numba", "reference", INTERPRETED_SLOWLY)
 PIXEL_SIZE_A = 2.2
 CTFS = {
     "plain": {},
@@ -102,7 +104,7 @@ def inserted(case, m, backend, dtype=np.float32):
     return volume
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOWER)
 @pytest.mark.parametrize("d", [16, 15, 30])
 @pytest.mark.parametrize("ctf", [*CTFS, None])
 def test_prepared_values_are_the_direct_sums(d, ctf, backend):
@@ -161,7 +163,7 @@ def direct_insertion(case, m):
     return np.stack([numerator.real, numerator.imag, weight], -1)[:, :, : m // 2 + 1]
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOWER)
 @pytest.mark.parametrize(("d", "m"), [(16, 24), (20, 30), (15, 23), (16, 32), (12, 12)])
 def test_half_a_plane_does_what_the_full_plane_does(d, m, backend):
     case = Case(5, d, seed=m)
@@ -198,7 +200,7 @@ def test_the_reference_on_a_gpu():
     assert_same_vectors(volume.cpu().numpy(), direct_insertion(case, 24), 1e-5)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOWER)
 def test_insertion_is_the_adjoint_of_sampling(backend):
     """<insert(s), G> over the full grid = <s, trilinear G> over the full planes, for a random Hermitian G."""
     d, m = 16, 24
@@ -221,7 +223,7 @@ def test_insertion_is_the_adjoint_of_sampling(backend):
     assert left_weight == pytest.approx(right_weight, rel=1e-5)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOWER)
 def test_the_plane_x_0_is_hermitian_and_weights_are_positive(backend):
     m = 24
     volume = inserted(Case(6, 16, seed=2), m, backend)
@@ -235,7 +237,7 @@ def test_the_plane_x_0_is_hermitian_and_weights_are_positive(backend):
     assert volume[..., 2].max() > 0
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOWER)
 def test_called_twice_and_in_parts(backend):
     case = Case(7, 20, seed=3)
     inputs = (case.images, case.shifts_a, case.scales, case.group, case.inverse_noise, case.rotations)
@@ -255,7 +257,7 @@ def test_called_twice_and_in_parts(backend):
     assert all(np.array_equal(a, b) for a, b in zip(before, inputs, strict=True))
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOWER)
 def test_a_nan_in_an_image_reaches_the_caller(backend):
     case = Case(2, 16)
     case.images[1, 3, 3] = np.nan

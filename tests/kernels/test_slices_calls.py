@@ -41,6 +41,7 @@ def test_auto_is_numba_where_it_can(monkeypatch):
 
 def test_a_backend_asked_for_by_name_is_used_or_refused(monkeypatch):
     case = Case(1, 16)
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(BackendError, match=r"'triton' cannot run prepare_slices .* auto or one of: numba, reference"):
         case.prepare("triton")
     with pytest.raises(BackendError, match=r"'numba' cannot run insert_slices on torch.float64 .* one of: reference"):

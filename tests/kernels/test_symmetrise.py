@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from backends import INTERPRETED_SLOWLY
 
 from gemmap.errors import BackendError
 from gemmap.geometry.symmetry import point_group
@@ -9,7 +10,7 @@ from gemmap.kernels import slices
 from gemmap.kernels.symmetrise import symmetrised
 from gemmap.physics.image_model import ImageModel, image_coefficients
 
-BACKENDS = ["numba", "reference"]
+SLOWER = ("numba", "reference", INTERPRETED_SLOWLY)
 
 
 def prepared(n: int, d: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +30,7 @@ def inserted(values: np.ndarray, poses: np.ndarray, m: int) -> np.ndarray:
     return volume
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", SLOWER)
 @pytest.mark.parametrize("name", ["C1", "C2", "C4", "D2", "D3", "O", "I1"])
 @pytest.mark.parametrize(("d", "m"), [(16, 24), (15, 24), (22, 36)])
 def test_is_insertion_under_every_rotation(name: str, d: int, m: int, backend: str) -> None:

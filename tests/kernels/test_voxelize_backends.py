@@ -24,10 +24,30 @@ def restore_threads():
 def test_auto_is_the_fastest_that_can():
     assert registry.choose("voxelize", CPU, torch.float32) == "numba"
     assert registry.choose("voxelize", CPU, torch.float64) == "reference"
-    assert registry.choose("voxelize_gather", torch.device("cuda"), torch.float32) == "reference"
+    assert registry.choose("voxelize_gather", torch.device("cuda"), torch.float64) == "reference"
+    assert registry.choose("voxelize_gather", torch.device("mps"), torch.float32) == "reference"
 
 
-def test_a_backend_asked_for_by_name_is_used_or_refused():
+def test_auto_is_triton_on_an_nvidia_gpu(monkeypatch):
+    for installed, expected in ((True, ("triton", "reference")), (None, ("reference",))):
+        monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name, installed=installed: installed)
+        assert registry.usable(torch.device("cuda", 1), torch.float32) == expected
+        assert registry.usable(torch.device("cuda"), torch.float64) == ("reference",)
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    assert registry.usable(torch.device("cuda"), torch.float32) == ("reference",), "an AMD GPU"
+
+
+def test_triton_on_the_cpu_only_where_it_is_interpreted(monkeypatch):
+    monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    assert registry.usable(CPU, torch.float32) == ("numba", "reference", "triton")
+    monkeypatch.delenv("TRITON_INTERPRET")
+    assert registry.usable(CPU, torch.float32) == ("numba", "reference")
+
+
+def test_a_backend_asked_for_by_name_is_used_or_refused(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     assert registry.choose("voxelize", CPU, torch.float32, "reference") == "reference"
     with pytest.raises(BackendError, match=r"'triton' cannot run voxelize .* auto or one of: numba, reference"):
         ops.voxelize(*random_set(1, 8), 8, backend="triton")
@@ -40,7 +60,7 @@ def test_a_backend_asked_for_by_name_is_used_or_refused():
 
 def test_numba_missing(monkeypatch):
     monkeypatch.setattr(registry.importlib.util, "find_spec", lambda name: None)
-    assert registry.usable("voxelize", CPU, torch.float32) == ("reference",)
+    assert registry.usable(CPU, torch.float32) == ("reference",)
 
 
 def test_bits_do_not_depend_on_the_number_of_threads(restore_threads):

@@ -60,6 +60,11 @@ def _sentence(error: Exception) -> str | None:
     out_of_memory = type(error).__name__ == "OutOfMemoryError" or (
         isinstance(error, RuntimeError) and "allocate memory" in str(error)
     )
+    if out_of_memory and "CUDA" in str(error):
+        return (
+            "The memory of the GPU is exhausted; give --device cpu, fewer images at a time (--batch-size), or "
+            "downsample the particles."
+        )
     if isinstance(error, MemoryError) or out_of_memory:
         return "Memory is exhausted; close other programs, use a larger machine or downsample the particles."
     if isinstance(error, OSError) and error.errno in _ADVICE:

@@ -122,6 +122,10 @@ class Accumulator:
         """
         return self._volume
 
+    @sums.setter
+    def sums(self, values: Float[np.ndarray, "m m h 3"]) -> None:
+        self._volume[...] = values
+
     def finish(self) -> Aggregate:
         """Return the aggregate; the accumulator must not be used afterwards."""
         slices.complete_plane(self._volume)

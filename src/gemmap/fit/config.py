@@ -29,7 +29,7 @@ class FitConfig:
     seed
         Of everything drawn at random; the two halves derive different seeds from it.
     device
-        ``cpu``, ``cuda``, ``cuda:1``, ...: where maps and Gaussians are fitted.
+        ``cpu``, ``cuda``, ``cuda:1``, ...: where images are inserted, and maps and Gaussians fitted.
     shape
         What of a Gaussian may change beside centre and mass.
     chunk_bytes

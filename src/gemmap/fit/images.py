@@ -24,6 +24,7 @@ from gemmap.fit.image_loss import ImageBatch, image_loss
 from gemmap.fit.parameters import Parameters, bound, restrict
 from gemmap.fit.schedule import GROWTH, Schedule
 from gemmap.fit.training import MeanLoss, State
+from gemmap.fit.uploads import Uploads
 from gemmap.kernels import ops
 from gemmap.particles.batches import read_ahead
 from gemmap.particles.optics import image_model
@@ -186,6 +187,7 @@ def image_batches(
         # Shells without data stay so.
         noise = torch.where(noise > 0, noise[noise > 0].mean(), 0.0)
     noise_of = torch.from_numpy(particles.noise_of)
+    uploads = Uploads(device)
     first, left_out = divmod(done, schedule.batches(len(particles)))
     for epoch in range(first, schedule.all_epochs):
         order = np.random.default_rng([seed, epoch]).permutation(particles.rows)
@@ -195,7 +197,7 @@ def image_batches(
             yield PosedBatch(
                 rows,
                 ImageBatch(
-                    torch.from_numpy(images).to(device),
+                    uploads.send(images),
                     torch.from_numpy(model.coefficients).to(device),
                     torch.from_numpy(model.scales).to(device, torch.float32),
                     noise[noise_of[rows]],

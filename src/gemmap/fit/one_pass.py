@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 
 from gemmap._types import Float, Int
 from gemmap.fit.aggregate import Accumulator
+from gemmap.fit.aggregate_on_device import DeviceAccumulator
 from gemmap.fit.aggregate_tensors import aggregate_from_tensors, aggregate_to_tensors
 from gemmap.fit.keeper import Piece, RunState
 from gemmap.fit.pieces import accumulator_from_piece, accumulator_to_piece, dead_from_piece, dead_to_piece
@@ -41,19 +43,20 @@ def aggregate_half(
     state: RunState,
     symmetry: PointGroup = NO_SYMMETRY,
     chunk_bytes: int | None = None,
+    device: str = "cpu",
     team: Team | None = None,
 ) -> Split:
     """Insert the particles ``rows`` of a half, each in all views that the symmetry makes equal to its own.
 
     Every process of a team inserts its share of them, and all have the sums then. What an earlier process made of them
-    is recalled. ``dead`` counts those whose images show nothing; they are kept
-    with the sums that they are left out of.
+    is recalled. ``dead`` counts those whose images show nothing; they are kept with the sums that they are left out of.
+    With a ``device`` other than the CPU images are inserted there.
     """
     team = team or Alone()
     recalled = [state.recall(name) for name in set_names(half)] if team.size == 1 else [None]
     if all(piece is not None for piece in recalled):
         return Split.of([aggregate_from_tensors(*piece) for piece in recalled if piece is not None])
-    accumulators = [Accumulator(stack.box_px, table.pixel_size_a, symmetry) for _ in range(N_SETS)]
+    accumulators = [_accumulator(stack.box_px, table.pixel_size_a, symmetry, device, progress) for _ in range(N_SETS)]
     names = [f"half{half}_pass{which}" for which in range(N_SETS)]
     done = 0
     for name, accumulator in zip(names, accumulators, strict=True):
@@ -103,11 +106,21 @@ def aggregate_half(
 def _add_up(accumulators: Sequence[Accumulator], dead: DeadImages, team: Team) -> None:
     """Put together what all processes inserted, and which images they left out."""
     for accumulator in accumulators:
-        team.add_up(accumulator.sums)
+        sums = accumulator.sums
+        team.add_up(sums)
+        accumulator.sums = sums
     told = team.gather(([accumulator.n_particles for accumulator in accumulators], dead.rows))
     for which, accumulator in enumerate(accumulators):
         accumulator.n_particles = sum(counts[which] for counts, _ in told)
     dead.add(np.unique(np.concatenate([rows for _, rows in told])))
+
+
+def _accumulator(
+    box_px: int, pixel_size_a: float, symmetry: PointGroup, device: str, progress: Progress
+) -> Accumulator:
+    if torch.device(device).type == "cpu":
+        return Accumulator(box_px, pixel_size_a, symmetry)
+    return DeviceAccumulator(box_px, pixel_size_a, symmetry, device=torch.device(device), say=progress.note)
 
 
 def recall_dead(n_particles: int, state: RunState) -> DeadImages:

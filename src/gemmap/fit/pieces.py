@@ -28,7 +28,7 @@ def accumulator_to_piece(accumulator: Accumulator, done: int) -> Piece:
 def accumulator_from_piece(piece: Piece, into: Accumulator) -> int:
     """Replace the sums of an accumulator; return how many particles of the half were read for them."""
     tensors, values = piece
-    into.sums[...] = tensors["sums"].numpy()
+    into.sums = tensors["sums"].numpy()
     into.n_particles = int(values["n_particles"])
     return int(values["done"])
 

@@ -153,7 +153,7 @@ class ImageSource:
         """Insert the particles of a half, or recall what an earlier process made of them."""
         return aggregate_half(
             self.table, self.stack, self.rows[half], self.weights[half], half, self.dead, self.progress, self.state,
-            self.config.group, self.config.chunk_bytes, self.team,
+            self.config.group, self.config.chunk_bytes, self.config.device, self.team,
         )  # fmt: skip
 
     def particles(self, half: int | None) -> Particles:

@@ -49,7 +49,7 @@ def voxelize(
     cut
         A Gaussian ends at this Mahalanobis distance from its centre.
     backend
-        ``auto``, ``numba`` (float32 on the CPU) or ``reference``.
+        ``auto``, ``numba`` (float32 on the CPU), ``triton`` (float32 on an NVIDIA GPU) or ``reference``.
 
     Raises
     ------

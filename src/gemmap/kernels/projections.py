@@ -69,7 +69,7 @@ def project(
     cut
         A Gaussian ends at this Mahalanobis distance from its centre in the image.
     backend
-        ``auto``, ``numba`` (float32 on the CPU) or ``reference``.
+        ``auto``, ``numba`` (float32 on the CPU), ``triton`` (float32 on an NVIDIA GPU) or ``reference``.
 
     Raises
     ------

@@ -37,7 +37,7 @@ def weigh_residuals(
     inverse_noise
         1/sigma^2 in the shells 0 .. D//2 at least.
     backend
-        ``auto``, ``numba`` (float32 on the CPU) or ``reference``.
+        ``auto``, ``numba`` (float32 on the CPU), ``triton`` (float32 on an NVIDIA GPU) or ``reference``.
 
     Raises
     ------

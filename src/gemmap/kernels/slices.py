@@ -1,7 +1,7 @@
 """Weighing and inserting Fourier slices: checks, transforms, and the choice of backend.
 
 Arrays are numpy's: this pass has no derivatives and feeds from files. ``backend`` is ``auto``, ``numba`` (float32) or
-``reference``.
+``reference``. The same on a device: :mod:`gemmap.kernels.slices_on_device`.
 """
 
 from typing import Any
@@ -54,7 +54,7 @@ def prepare(
         If the backend asked for cannot run here.
     """
     images = np.asarray(images, np.float32)
-    _check_prepare(images, model, group, inverse_noise)
+    check_prepare(images.shape, model, group, inverse_noise)
     b, d, _ = images.shape
     out = np.zeros((b, d, d // 2 + 1, 3), np.float32)
     _run(
@@ -123,7 +123,7 @@ def _run(kernel: str, backend: str, *arguments: Any) -> None:
     """Call a kernel, which writes into its last argument."""
     dtype = torch.float32 if arguments[-1].dtype == np.float32 else torch.float64
     name = registry.choose(kernel, torch.device("cpu"), dtype, backend)
-    if name == "reference":
+    if name != "numba":
         # The tensors share the arrays' memory.
         arguments = tuple(torch.from_numpy(a) if isinstance(a, np.ndarray) else a for a in arguments)
     registry.load(kernel, name)(*arguments)
@@ -134,10 +134,13 @@ def _as_input(values: np.ndarray, dtype: Any) -> np.ndarray:
     return np.require(values, dtype, ("C", "W"))
 
 
-def _check_prepare(images: np.ndarray, model: ImageModel, group: np.ndarray, inverse_noise: np.ndarray) -> None:
-    if images.ndim != 3 or images.shape[1] != images.shape[2]:
-        raise ValueError(f"prepare: images have shape {images.shape}; expected (b, d, d)")
-    b, d, _ = images.shape
+def check_prepare(
+    shape_of_images: tuple[int, ...], model: ImageModel, group: Int[np.ndarray, " b"], inverse_noise: np.ndarray
+) -> None:
+    """Check what :func:`prepare` is given; it names the errors."""
+    if len(shape_of_images) != 3 or shape_of_images[1] != shape_of_images[2]:
+        raise ValueError(f"prepare: images have shape {shape_of_images}; expected (b, d, d)")
+    b, d, _ = shape_of_images
     for name, shape, expected in (
         ("coefficients", np.shape(model.coefficients), (b, N_COLUMNS)),
         ("shifts", np.shape(model.shifts), (b, 2)),

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from gemmap._types import Float, Rotations
+from gemmap._types import Float, Int, Rotations
 from gemmap.kernels import registry
 
 
@@ -32,19 +32,25 @@ def symmetrised(
     BackendError
         If the backend asked for cannot run here.
     """
-    m = volume.shape[0]
-    if volume.shape != (m, m, m // 2 + 1, 3) or m % 2:
-        raise ValueError(f"symmetrised: the volume has shape {volume.shape}; expected (m, m, m/2 + 1, 3), m even")
-    whole = np.rint(rotations).astype(np.int64)
-    if whole.shape[1:] != (3, 3) or (whole != rotations).any() or (np.abs(whole).sum(axis=(1, 2)) != 3).any():
-        raise ValueError("symmetrised: a rotation does not take the grid to itself; expected entries -1, 0 and 1")
+    whole = whole_rotations(volume.shape, rotations)
     out = np.empty_like(volume)
     dtype = torch.float32 if volume.dtype == np.float32 else torch.float64
     name = registry.choose("symmetrise", torch.device("cpu"), dtype, backend)
     arguments = (volume, whole, out)
-    if name == "reference":
+    if name != "numba":
         # The tensors share the arrays' memory.
         registry.load("symmetrise", name)(*map(torch.from_numpy, arguments))
     else:
         registry.load("symmetrise", name)(*arguments)
     return out
+
+
+def whole_rotations(shape_of_volume: tuple[int, ...], rotations: Rotations) -> Int[np.ndarray, "n 3 3"]:
+    """Return the rotations as whole numbers; :func:`symmetrised` names the errors."""
+    m = shape_of_volume[0]
+    if shape_of_volume != (m, m, m // 2 + 1, 3) or m % 2:
+        raise ValueError(f"symmetrised: the volume has shape {shape_of_volume}; expected (m, m, m/2 + 1, 3), m even")
+    whole: np.ndarray = np.rint(rotations).astype(np.int64)
+    if whole.shape[1:] != (3, 3) or (whole != rotations).any() or (np.abs(whole).sum(axis=(1, 2)) != 3).any():
+        raise ValueError("symmetrised: a rotation does not take the grid to itself; expected entries -1, 0 and 1")
+    return whole
