@@ -63,6 +63,7 @@ def record_of(finding: Finding) -> dict[str, Any]:
             "n_held_out": finding.n_held_out,
             "last_shell": finding.last_shell,
             "kept": {name: finding.kept(name) for name in finding.held_out},
+            "kept_error": {name: finding.kept_error(name) for name in finding.held_out},
         }
     elif isinstance(finding, PureNoise):
         numbers = {
@@ -119,7 +120,7 @@ def _curves(finding: NoiseSubstitution | HeldOut | PureNoise) -> dict[str, Curve
         kinds = {"given": finding.given, "substituted": finding.substituted, "true": finding.true}
         return {f"{name}_{kind}": curve for kind, curves in kinds.items() for name, curve in curves.items()}
     if isinstance(finding, PureNoise):
-        return {**finding.curves, "chance_masked": finding.chance_masked, "chance_unmasked": finding.chance_unmasked}
+        return {**finding.curves, **{f"{name}_chance": curve for name, curve in finding.chance.items()}}
     out = {}
     for kind, of in (("held_out", finding.held_out), ("fitted", finding.fitted)):
         for name, agreement in of.items():
@@ -170,7 +171,11 @@ def _draw(axis: "Axes", finding: Finding, box_px: int, pixel_size_a: float) -> N
         axis.set_title("Pure noise: half-maps of no particle")
         axis.set_ylabel("FSC")
         axis.fill_between(
-            shells, -finding.chance_masked, finding.chance_masked, color="#eeeeee", label="chance, in the mask"
+            shells,
+            -finding.chance["half_maps_masked"],
+            finding.chance["half_maps_masked"],
+            color="#eeeeee",
+            label="chance, in the mask",
         )
         axis.plot(shells, finding.curves["half_maps_masked"], color=_BLUE, label="in the mask")
         axis.plot(shells, finding.curves["half_maps_unmasked"], color=_ORANGE, label="no mask")
