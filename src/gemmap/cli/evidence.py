@@ -29,7 +29,7 @@ def evidence(
         typer.Option(
             "--randomise-from",
             metavar="Å",
-            help="Make phases random beyond this resolution; by default where the back-projections' FSC falls below 0.8.",
+            help="Beyond this resolution phases are random; by default where back-projections' FSC falls below 0.8.",
             show_default=False,
         ),
     ] = None,

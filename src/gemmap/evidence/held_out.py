@@ -127,8 +127,8 @@ class HeldOut:
         """The finding in a sentence."""
         return (
             f"{self.n_held_out:,} particles never fitted agree {self.kept('map'):.2f} +- {self.kept_error('map'):.2f} "
-            f"times as well with the map as fitted ones, up to its resolution (back-projection {self.kept('backprojection'):.2f}, voxels "
-            f"{self.kept('voxels'):.2f}; 1 is no overfitting)"
+            "times as well with the map as fitted ones, up to its resolution (back-projection "
+            f"{self.kept('backprojection'):.2f}, voxels {self.kept('voxels'):.2f}; 1 is no overfitting)"
         )
 
 

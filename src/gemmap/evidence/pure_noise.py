@@ -31,8 +31,8 @@ class PureNoise:
     curves
         ``half_maps_masked``, ``half_maps_unmasked``, ``backprojection_masked``, ``backprojection_unmasked``.
     chance
-        By the same names: what no shell from ``FIRST_SHELL`` on exceeds in 95 of 100 pairs of independent maps that fill
-        the same part of the box. Half-maps fill the region that is fitted at most, back-projections all of it.
+        By the same names: what no shell from ``FIRST_SHELL`` on exceeds in 95 of 100 pairs of independent maps that
+        fill the same part of the box. Half-maps fill the region that is fitted at most, back-projections all of it.
     """
 
     curves: Mapping[str, Curve]
@@ -53,7 +53,7 @@ class PureNoise:
             f"from shell {FIRST_SHELL} up two maps of noise have an FSC of at most "
             f"{self.largest('half_maps_masked'):.3f} in the mask and {self.largest('half_maps_unmasked'):.3f} without "
             f"(back-projections {self.largest('backprojection_masked'):.3f} and "
-            f"{self.largest('backprojection_unmasked'):.3f}); {masked or 'no'} and {unmasked or 'no'} shells beyond chance"
+            f"{self.largest('backprojection_unmasked'):.3f}); {masked} and {unmasked} shells beyond chance"
         )
 
 

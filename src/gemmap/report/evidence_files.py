@@ -184,14 +184,16 @@ def _draw(axis: "Axes", finding: Finding, box_px: int, pixel_size_a: float) -> N
     else:
         axis.set_title("Particles never fitted, and fitted ones")
         axis.set_ylabel("correlation with images")
+        # The pass ends one step of the grid inside Nyquist: the last two shells are not whole.
+        inner = slice(1, -2)
         for name, colour in (("map", _BLUE), ("backprojection", _ORANGE)):
             label = _LABELS[name].partition(" (")[0]
-            seen, unseen = (of[name].correlation[1:] for of in (finding.fitted, finding.held_out))
-            axis.plot(shells[1:], seen, color=colour, linestyle=":", label=f"{label}, fitted")
-            axis.plot(shells[1:], unseen, color=colour, label=f"{label}, held out")
-        error = finding.held_out["map"].correlation_error[1:]
-        middle = finding.held_out["map"].correlation[1:]
-        axis.fill_between(shells[1:], middle - 2 * error, middle + 2 * error, color=_BLUE, alpha=0.15, linewidth=0)
+            seen, unseen = (of[name].correlation[inner] for of in (finding.fitted, finding.held_out))
+            axis.plot(shells[inner], seen, color=colour, linestyle=":", label=f"{label}, fitted")
+            axis.plot(shells[inner], unseen, color=colour, label=f"{label}, held out")
+        error = finding.held_out["map"].correlation_error[inner]
+        middle = finding.held_out["map"].correlation[inner]
+        axis.fill_between(shells[inner], middle - 2 * error, middle + 2 * error, color=_BLUE, alpha=0.15, linewidth=0)
     axis.legend(frameon=False, fontsize=8)
 
 
