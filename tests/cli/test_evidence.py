@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gemmap.errors import NumericsError, OutputError
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory, simulated: Path, gemmap) -> Path:
@@ -52,11 +54,39 @@ def test_a_test_is_added_to_those_done_before(gemmap, copy):
     assert set(after) == {"pure-noise", "held-out"}
 
 
+def test_phases_are_random_from_the_resolution_asked_for(gemmap, copy):
+    assert gemmap("evidence", copy, "--test", "noise-substitution", "--randomise-from", 30, "-q").code == 0
+    record = json.loads((copy / "evidence.json").read_text())["noise-substitution"]
+    assert record["from_shell"] == 40 * 6 / 30
+
+
+def test_a_test_that_fails_is_a_sentence_and_the_others_go_on(gemmap, copy, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise NumericsError("The fit diverged.")
+
+    def full(*_: object) -> None:
+        raise OutputError("The disk is full.")
+
+    assert gemmap("evidence", copy, "--test", "held-out", "--hold-out", 0.1, "-q").code == 0
+    monkeypatch.setattr("gemmap.api.evidence.hold_out", refuse)
+    outcome = gemmap("evidence", copy, "--test", "held-out,pure-noise", "-q")
+    assert outcome.code == 0, outcome.err
+    record = json.loads((copy / "evidence.json").read_text())
+    assert record["held-out"] == {"text": "not done: The fit diverged."}
+    assert not (copy / "evidence_held_out.csv").exists()
+    assert (copy / "evidence_pure_noise.csv").exists()
+    assert (copy / "run_class001.mrc").exists()
+    monkeypatch.setattr("gemmap.api.evidence.reconstruct_noise", full)
+    assert gemmap("evidence", copy, "--test", "pure-noise", "-q").code == 2
+
+
 @pytest.mark.parametrize(
     ("change", "arguments", "sentence"),
     [
         (None, ("--test", "luck"), "The test is 'luck'; expected all, or some of noise-substitution, held-out,"),
         (None, ("--test", ","), "The test is 'none'"),
+        (None, ("--randomise-from", 900), "Phases are to be random beyond 900 Å; expected a resolution from"),
+        (None, ("--randomise-from", "nan"), "Phases are to be random beyond nan Å"),
         (None, ("--hold-out", 0.9), "The fraction to hold out is 0.9; expected more than 0 and at most 0.5."),
         ("job.json", (), "is no folder of a run"),
         ("mask.mrc", ("--test", "pure-noise"), "mask.mrc"),

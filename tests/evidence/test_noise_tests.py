@@ -1,10 +1,11 @@
 """Noise in the place of signal, noise in the place of everything, and fewer particles."""
 
 from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import pytest
-from evidence_case import BOX, N, case
+from evidence_case import BOX, PIXEL_A, N, case
 
 from gemmap.evidence.noise_substitution import substitute_noise
 from gemmap.evidence.particle_count import count_particles, fit_line
@@ -39,6 +40,15 @@ def test_without_a_shell_below_the_limit_there_is_nothing_beyond():
     assert substitute_noise(same, Silent()) is None
 
 
+def test_phases_are_random_from_where_back_projections_in_the_mask_stop_to_agree():
+    """Without a mask that is shells earlier, and a fit to nearly nothing has nothing to make too much of."""
+    found = substitute_noise(case(), Silent())
+    assert found is not None
+    curve = found.given["backprojection_masked"]
+    assert curve[found.from_shell] < 0.8 <= curve[1 : found.from_shell].min()
+    assert found.from_shell > 1 + np.flatnonzero(found.given["backprojection_unmasked"][1:] < 0.8)[0]
+
+
 def test_two_maps_of_noise_agree_by_chance():
     found = reconstruct_noise(case(), Silent())
     for name in ("half_maps_masked", "half_maps_unmasked"):
@@ -62,6 +72,25 @@ def test_chance_is_rarely_exceeded_by_independent_maps(mask):
         masked = pair if mask is None else pair * mask
         beyond += int((np.abs(fsc(*masked)) > level)[FIRST_SHELL:].any())
     assert beyond <= 10
+
+
+def test_chance_is_that_of_the_part_of_the_box_that_maps_fill():
+    found = reconstruct_noise(case(), Silent())
+    n_shells = BOX // 2 + 1 - FIRST_SHELL
+    two_sided = NormalDist().inv_cdf(0.5 + 0.5 * 0.95 ** (1 / n_shells))
+    k = np.fft.fftfreq(BOX, 1 / BOX)
+    shell = np.rint(np.sqrt(k[:, None, None] ** 2 + k[:, None] ** 2 + k**2)).astype(int)
+    whole = np.bincount(shell.ravel())[: BOX // 2 + 1] / 2
+    filled = spherical_mask(BOX, 0.5 * 70.0 / PIXEL_A, 6.0).astype(float) ** 2
+    part = filled.sum() ** 2 / (filled**2).sum() / BOX**3
+    np.testing.assert_allclose(
+        found.chance["backprojection_unmasked"][8:], two_sided / np.sqrt(2 * whole)[8:], rtol=0.01
+    )
+    expected = two_sided / np.sqrt(2 * part * whole)
+    np.testing.assert_allclose(found.chance["half_maps_unmasked"][8:], expected[8:], rtol=0.01)
+    assert (found.chance["half_maps_masked"] >= found.chance["half_maps_unmasked"] - 1e-9)[8:].all()
+    four = chance(None, BOX, 4)[8:]
+    np.testing.assert_allclose(four, 2 * chance(None, BOX)[8:], rtol=1e-6)
 
 
 def test_fewer_particles_resolve_less():

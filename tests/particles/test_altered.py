@@ -22,7 +22,7 @@ def radii(box_px: int) -> np.ndarray:
 def test_phases_are_random_beyond_the_limit_and_amplitudes_stay(box_px):
     images = np.random.default_rng(0).standard_normal((40, box_px, box_px)).astype(np.float32)
     limit = np.full(40, 5.0)
-    found = PhaseRandomisedStack(ArrayStack(images), limit, 3).read(np.arange(40))
+    found = PhaseRandomisedStack(ArrayStack(images), limit, np.arange(40), 3).read(np.arange(40))
     before, after = np.fft.fft2(images), np.fft.fft2(found)
     np.testing.assert_allclose(np.abs(after), np.abs(before), rtol=1e-3, atol=1e-3)
     inside = radii(box_px) < 5.0
@@ -34,12 +34,25 @@ def test_phases_are_random_beyond_the_limit_and_amplitudes_stay(box_px):
 
 def test_phases_belong_to_the_particle_and_the_seed():
     images = np.random.default_rng(0).standard_normal((6, 16, 16)).astype(np.float32)
-    stack = PhaseRandomisedStack(ArrayStack(images), np.array([2.0, 2.0, 6.0, 2.0, 99.0, 2.0]), 3)
+    limit, image_of = np.array([2.0, 2.0, 6.0, 2.0, 99.0, 2.0]), np.arange(6)
+    stack = PhaseRandomisedStack(ArrayStack(images), limit, image_of, 3)
     assert (stack.n, stack.box_px) == (6, 16)
     np.testing.assert_array_equal(stack.read(np.array([3]))[0], stack.read(np.array([5, 3]))[1])
     np.testing.assert_allclose(stack.read(np.array([4]))[0], images[4], atol=1e-5)
-    other = PhaseRandomisedStack(ArrayStack(images), np.full(6, 2.0), 4)
+    other = PhaseRandomisedStack(ArrayStack(images), np.full(6, 2.0), image_of, 4)
     assert not np.allclose(other.read(np.array([3])), stack.read(np.array([3])))
+
+
+def test_copies_of_an_image_share_its_noise():
+    """Rows made by symmetry expansion: independent noise in each would average out what one image's noise does."""
+    images = np.random.default_rng(0).standard_normal((2, 16, 16)).astype(np.float32)[[0, 1, 0]]
+    found = PhaseRandomisedStack(ArrayStack(images), np.full(3, 2.0), np.array([0, 1, 0]), 3).read(np.arange(3))
+    np.testing.assert_array_equal(found[0], found[2])
+    assert not np.allclose(found[0], found[1])
+    table = particles().select(np.array([4, 7, 4]))
+    noise = NoiseStack(table, 32, np.full((1, 32), 50.0), np.zeros(3, int), 1).read(np.arange(3))
+    np.testing.assert_array_equal(noise[0], noise[2])
+    assert not np.allclose(noise[0], noise[1])
 
 
 def particles(ctf_applied: str | None = None):

@@ -1,14 +1,16 @@
 """Tests of a finished run on its own particles: is what the map shows in the data?"""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from gemmap.api.export import read_finished
 from gemmap.api.options import ReconstructionOptions
 from gemmap.api.plan import ReconstructionPlan, plan_reconstruction
-from gemmap.errors import FormatError, GemError, InputError
+from gemmap.errors import FormatError, GemError, InputError, OutputError
 from gemmap.evidence.case import Case
 from gemmap.evidence.held_out import FRACTION, hold_out
 from gemmap.evidence.noise_substitution import substitute_noise
@@ -31,10 +33,13 @@ from gemmap.report.evidence_files import (
 from gemmap.report.record import write_readme
 from gemmap.report.run_folder import JOB_NAME, LOG_NAME
 
+#: Tells what it does, and returns what it found; None where the particles do not allow it.
+Test: TypeAlias = Callable[[Progress], Finding | None]
+
 TESTS = tuple(FILES)
 #: A test that cannot be done on these particles, and why.
 _NOT_DONE = {
-    "noise-substitution": "the FSC never falls below 0.8: there is nothing beyond",
+    "noise-substitution": "the back-projections' FSC never falls below 0.8 in the mask: there is nothing beyond",
     "held-out": "there are too few particles to hold some out",
 }
 
@@ -45,6 +50,7 @@ def gather_evidence(
     *,
     seed: int = 0,
     hold_out_fraction: float = FRACTION,
+    randomise_from_a: float | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Finding | None]:
@@ -60,6 +66,9 @@ def gather_evidence(
         Of phases and noise.
     hold_out_fraction
         Part of each half that is held out.
+    randomise_from_a
+        Resolution in Å beyond which noise substitution makes phases random; None for where the back-projections' FSC in
+        the mask falls below 0.8.
     threads
         None for the run's own number.
     progress
@@ -68,7 +77,7 @@ def gather_evidence(
     Returns
     -------
     dict
-        What each test found; None where the particles do not allow it.
+        What each test found; None where it could not be done, which the record says why.
 
     Raises
     ------
@@ -87,7 +96,8 @@ def gather_evidence(
         plan = _plan_again(run, job, threads)
         case = _case(run, job, plan, seed)
         last_shell = int(job["resolutions"]["map"]["shell"])
-        return _do(run, names, case, last_shell, hold_out_fraction, Silent() if progress is None else progress)
+        work = _work(case, last_shell, hold_out_fraction, randomise_from_a)
+        return _do(run, names, case, work, Silent() if progress is None else progress)
     finally:
         lock.release()
 
@@ -106,25 +116,45 @@ def checked(tests: Sequence[str]) -> tuple[str, ...]:
     return TESTS if "all" in tests else tuple(name for name in TESTS if name in tests)
 
 
-def _do(
-    run: Path, names: Sequence[str], case: Case, last_shell: int, fraction: float, progress: Progress
-) -> dict[str, Finding | None]:
-    work: Mapping[str, Callable[[], Finding | None]] = {
-        "noise-substitution": lambda: substitute_noise(case, progress),
-        "held-out": lambda: hold_out(case, progress, last_shell, fraction),
-        "pure-noise": lambda: reconstruct_noise(case, progress),
-        "particle-count": lambda: count_particles(case, progress),
+def _work(case: Case, last_shell: int, fraction: float, randomise_from_a: float | None) -> dict[str, Test]:
+    from_shell = None if randomise_from_a is None else _shell_of(randomise_from_a, case)
+    return {
+        "noise-substitution": lambda progress: substitute_noise(case, progress, from_shell),
+        "held-out": lambda progress: hold_out(case, progress, last_shell, fraction),
+        "pure-noise": lambda progress: reconstruct_noise(case, progress),
+        "particle-count": lambda progress: count_particles(case, progress),
     }
+
+
+def _shell_of(resolution_a: float, case: Case) -> int:
+    side_a, last = case.box_px * case.pixel_size_a, case.box_px // 2 - 1
+    if not (math.isfinite(resolution_a) and side_a / (last + 0.5) < resolution_a < side_a / 0.5):
+        raise InputError(
+            f"Phases are to be random beyond {resolution_a:g} Å; expected a resolution from {side_a / last:.2f} to "
+            f"{side_a:.0f} Å, within the shells of the box."
+        )
+    return round(side_a / resolution_a)
+
+
+def _do(
+    run: Path, names: Sequence[str], case: Case, work: Mapping[str, Test], progress: Progress
+) -> dict[str, Finding | None]:
     found: dict[str, Finding | None] = {}
     records = _earlier(run)
     for name in names:
+        finding, reason = None, _NOT_DONE.get(name, "")
         try:
-            finding = work[name]()
+            finding = work[name](progress)
+        except OutputError:
+            raise
         except GemError as error:
-            raise type(error)(f"The test {name} of {run} could not be done: {error}") from error
+            # The other tests may be possible.
+            reason = str(error)
         found[name] = finding
         if finding is None:
-            records[name] = {"text": f"not done: {_NOT_DONE[name]}"}
+            records[name] = {"text": f"not done: {reason}"}
+            # Of an earlier call, with other options.
+            (run / FILES[name]).unlink(missing_ok=True)
         else:
             write_table(run / FILES[name], finding, case.box_px, case.pixel_size_a)
             records[name] = record_of(finding)
@@ -167,7 +197,8 @@ def _case(run: Path, job: Mapping[str, Any], plan: ReconstructionPlan, seed: int
     return Case(
         table=plan.table,
         stack=plan.stack,
-        config=plan.config,
+        # The run has settled that the particles are bright; a part of them, or their noise, may not show it.
+        config=replace(plan.config, refuse_dark=False),
         region=plan.mask,
         half_maps=(one, two),
         backprojections=(back1, back2),

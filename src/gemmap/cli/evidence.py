@@ -24,6 +24,15 @@ def evidence(
     hold_out: Annotated[
         float, typer.Option("--hold-out", metavar="PART", help="Part of each half that is never fitted.")
     ] = 0.05,
+    randomise_from_a: Annotated[
+        float | None,
+        typer.Option(
+            "--randomise-from",
+            metavar="Å",
+            help="Beyond this resolution phases are random; by default where back-projections' FSC falls below 0.8.",
+            show_default=False,
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of phases and noise.")] = 0,
     threads: Annotated[int | None, typer.Option(metavar="N", help="Threads; the run's own by default.")] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only the result.")] = False,
@@ -39,7 +48,13 @@ def evidence(
     names = [name.strip() for name in tests.split(",") if name.strip()]
     screen = Screen(verbose=False, quiet=quiet)
     found = gather_evidence(
-        run, names, seed=seed, hold_out_fraction=hold_out, threads=threads, progress=screen.progress()
+        run,
+        names,
+        seed=seed,
+        hold_out_fraction=hold_out,
+        randomise_from_a=randomise_from_a,
+        threads=threads,
+        progress=screen.progress(),
     )
     records = json.loads((run / RECORD_NAME).read_text(encoding="utf-8"))
     screen.result(label_lines(evidence_lines({name: records[name] for name in found})))

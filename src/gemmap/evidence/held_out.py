@@ -4,8 +4,12 @@ For a map V with transform F and the sums N and W of some particles (docs/deriva
 inner product of their whitened images with the projections of V, and sum W |F|^2 the power of those projections. With
 n_s Fourier values in shell s of an image, whose noise is 1 once whitened, and n particles,
 
-    correlation(s) = sum Re(conj(N) F) / sqrt(n n_s sum W |F|^2)        standard error 1 / sqrt(2 n n_s)
-    slope(s)       = sum Re(conj(N) F) / sum W |F|^2                    standard error 1 / sqrt(2 sum W |F|^2)
+    correlation(s) = sum Re(conj(N) F) / sqrt(n n_s sum W |F|^2)        standard error 1 / sqrt(n n_s)
+    slope(s)       = sum Re(conj(N) F) / sum W |F|^2                    standard error 1 / sqrt(sum W |F|^2)
+
+All sums and n_s are over full planes. Friedel mates are one value: noise gives 2 sum Re(conj(y) m) over half a plane
+the variance 4 sum |m|^2 / 2, which is sum |m|^2 over all of it. Particles are inserted once, in the view that they are
+seen in, whatever the symmetry of the map: copies would count their noise as often.
 
 The slope is the factor by which the shell should be multiplied to fit these particles best: 1 for a map with the right
 power; what was fitted to noise lowers it on particles that were not seen, not on those that were.
@@ -53,7 +57,7 @@ class Agreement:
     power
         sum W |F|^2.
     n_values
-        Fourier values of all the images.
+        Fourier values of all the images that were inserted, mates counted.
     """
 
     product: Curve
@@ -68,7 +72,7 @@ class Agreement:
     @property
     def correlation_error(self) -> Curve:
         """Standard error of the correlation, by the images' noise."""
-        return _ratio(np.ones_like(self.n_values), np.sqrt(2.0 * self.n_values))
+        return _ratio(np.ones_like(self.n_values), np.sqrt(self.n_values))
 
     @property
     def slope(self) -> Curve:
@@ -78,7 +82,7 @@ class Agreement:
     @property
     def slope_error(self) -> Curve:
         """Standard error of the slope."""
-        return _ratio(np.ones_like(self.power), np.sqrt(2.0 * self.power))
+        return _ratio(np.ones_like(self.power), np.sqrt(self.power))
 
     def joined(self, other: "Agreement") -> "Agreement":
         """Return that of two maps with their particles together."""
@@ -106,22 +110,25 @@ class HeldOut:
 
     def kept(self, name: str) -> float:
         """Agreement with particles not seen over that with those seen, up to the last shell: 1 without overfitting."""
-        shells = slice(_FIRST_SHELL, max(self.last_shell, _FIRST_SHELL) + 1)
-        unseen, seen = (of[name].product[shells].sum() for of in (self.held_out, self.fitted))
+        unseen, seen = (of[name].product[self._shells].sum() for of in (self.held_out, self.fitted))
         return float(unseen / seen) if seen > 0 else 0.0
 
-    def kept_beyond(self, name: str) -> float:
-        """The same beyond the last shell, where a map that does not follow noise has nothing to lose."""
-        shells = slice(self.last_shell + 1, None)
-        unseen, seen = (of[name].product[shells].sum() for of in (self.held_out, self.fitted))
-        return float(unseen / seen) if seen > 0 else 0.0
+    def kept_error(self, name: str) -> float:
+        """Standard error of `kept` by the noise of the images, seen and not."""
+        unseen, seen = (of[name].power[self._shells].sum() for of in (self.held_out, self.fitted))
+        product = self.fitted[name].product[self._shells].sum()
+        return float(np.sqrt(unseen + self.kept(name) ** 2 * seen) / product) if product > 0 else float("inf")
+
+    @property
+    def _shells(self) -> slice:
+        return slice(_FIRST_SHELL, max(self.last_shell, _FIRST_SHELL) + 1)
 
     def line(self) -> str:
         """The finding in a sentence."""
         return (
-            f"{self.n_held_out:,} particles never fitted agree {self.kept('map'):.2f} times as well with the map as "
-            f"fitted ones, up to its resolution (back-projection {self.kept('backprojection'):.2f}, voxels "
-            f"{self.kept('voxels'):.2f}; 1 is no overfitting)"
+            f"{self.n_held_out:,} particles never fitted agree {self.kept('map'):.2f} +- {self.kept_error('map'):.2f} "
+            "times as well with the map as fitted ones, up to its resolution (back-projection "
+            f"{self.kept('backprojection'):.2f}, voxels {self.kept('voxels'):.2f}; 1 is no overfitting)"
         )
 
 
@@ -137,22 +144,22 @@ def hold_out(case: Case, progress: Progress, last_shell: int, fraction: float = 
     last_shell
         Resolution of the run, as a shell.
     fraction
-        Of the images of each half to hold out, spread over the set; copies of an image stay together.
+        Of the images of each half to hold out, rounded down and spread over the set; copies of an image stay together.
 
     Returns
     -------
     HeldOut or None
         None if the rest or what is held out would be too few.
     """
-    every = max(round(1.0 / fraction), 2)
+    images = case.table.original_image
     held, rest, sample = {}, {}, {}
     for half in (1, 2):
         rows = np.flatnonzero(case.table.half == half)
-        place = by_appearance(case.table.original_image[rows]) % every
-        held[half], rest[half] = rows[place == every - 1], rows[place != every - 1]
-        sample[half] = rows[place == 0]
-        if not len(held[half]) or len(np.unique(case.table.original_image[rest[half]])) < LEAST_PARTICLES:
+        number = by_appearance(images[rows])
+        unseen, seen, alike = deal(int(number.max(initial=-1)) + 1, fraction)
+        if not len(unseen) or len(seen) < LEAST_PARTICLES:
             return None
+        held[half], rest[half], sample[half] = (rows[np.isin(number, chosen)] for chosen in (unseen, seen, alike))
     label = Labelled(progress, "held-out particles")
     table = case.only(np.concatenate([rest[1], rest[2]]))
     state = RunState(Forgetful(), label)
@@ -166,6 +173,15 @@ def hold_out(case: Case, progress: Progress, last_shell: int, fraction: float = 
     return HeldOut(sum(len(rows) for rows in held.values()), both[0], both[1], last_shell)
 
 
+def deal(n: int, fraction: float) -> tuple[Int[np.ndarray, " h"], Int[np.ndarray, " r"], Int[np.ndarray, " h"]]:
+    """Numbers below n to hold out, spread evenly; the rest; and as many of the rest, spread evenly."""
+    # Against 0.1 * 10 = 0.9999..: a part of an image is not held out.
+    whole = np.floor(np.arange(n + 1) * fraction + 1e-9)
+    out = np.diff(whole) > 0
+    held, rest = np.flatnonzero(out), np.flatnonzero(~out)
+    return held, rest, rest[np.linspace(0, len(rest) - 1, len(held)).round().astype(np.int64)]
+
+
 def agreement(volume: Volume, sums: Aggregate) -> Agreement:
     """Compare a map with the sums of some particles, by the formulas above."""
     shell, n = grid_shells(sums), sums.box_px // 2 + 1
@@ -176,7 +192,7 @@ def agreement(volume: Volume, sums: Aggregate) -> Agreement:
     product = both * (sums.numerator.conj() * transform).real
     power = both * sums.weight * (transform.real.astype(np.float64) ** 2 + transform.imag.astype(np.float64) ** 2)
     totals = [np.bincount(shell, values.ravel(), minlength=n)[:n] for values in (product, power)]
-    return Agreement(totals[0], totals[1], sums.n_particles * _values_per_shell(sums.box_px))
+    return Agreement(totals[0], totals[1], sums.n_particles * _values_per_shell(sums.box_px, sums.grid_px))
 
 
 def _agreements(fit: FitResult, sums: Aggregate) -> dict[str, Agreement]:
@@ -192,7 +208,7 @@ def _sums(case: Case, source: ImageSource, rows: Int[np.ndarray, " n"], half: in
         stack = NormalisedStack(stack, circles)
     if case.config.window:
         stack = WindowedStack(stack, circles)
-    accumulator = Accumulator(case.box_px, case.pixel_size_a, case.config.group)
+    accumulator = Accumulator(case.box_px, case.pixel_size_a)
     chunk = images_per_chunk(case.box_px, case.config.chunk_bytes or CHUNK_BYTES)
     with stage(progress, f"comparing particles of half {half}", len(rows), "particles"):
         for part, images in read_ahead(stack, rows, chunk, source.dead):
@@ -201,11 +217,13 @@ def _sums(case: Case, source: ImageSource, rows: Int[np.ndarray, " n"], half: in
     return accumulator.finish()
 
 
-def _values_per_shell(box_px: int) -> Curve:
-    """Number of Fourier values of an image in shells 0 .. D//2, mates counted."""
+def _values_per_shell(box_px: int, grid_px: int) -> Curve:
+    """Number of an image's Fourier values that are inserted, in shells 0 .. D//2, mates counted."""
     k = frequencies(box_px)
-    shell = np.floor(np.hypot(k[:, None], k[None, :]) + 0.5).astype(np.int64).ravel()
-    return np.asarray(np.bincount(shell)[: box_px // 2 + 1], np.float64)
+    radius = np.hypot(k[:, None], k[None, :])
+    inserted = radius <= 0.5 * box_px - box_px / grid_px
+    shell = np.floor(radius[inserted] + 0.5).astype(np.int64)
+    return np.asarray(np.bincount(shell, minlength=box_px)[: box_px // 2 + 1], np.float64)
 
 
 def _ratio(numerator: Curve, denominator: Curve) -> Curve:

@@ -69,8 +69,9 @@ def substitute_noise(case: Case, progress: Progress, from_shell: int | None = No
     progress
         Told what happens.
     from_shell
-        First shell with random phases; None takes the first where the FSC of the back-projections, without a mask,
-        falls below 0.8. That of the half-maps may hold what is to be found out.
+        First shell with random phases; None takes the first where the FSC of the back-projections in the mask falls
+        below 0.8. That of the half-maps may hold what is to be found out, and without a mask the noise of the whole box
+        ends the back-projections' so early that nothing is left to fit.
 
     Returns
     -------
@@ -79,13 +80,13 @@ def substitute_noise(case: Case, progress: Progress, from_shell: int | None = No
     """
     given = _curves(case.half_maps, case.backprojections, case)
     if from_shell is None:
-        from_shell = first_shell_below(given["backprojection_unmasked"], RANDOMISE_BELOW_FSC)
+        from_shell = first_shell_below(given["backprojection_masked"], RANDOMISE_BELOW_FSC)
     if from_shell is None or from_shell >= case.box_px // 2:
         return None
     # A pixel of the Fourier transform is 1 / (side of the image) for images of any pixel size.
     pixel_sizes_a = np.array([group.pixel_size_a for group in case.table.optics])[case.table.optics_group]
     limit = from_shell * pixel_sizes_a / case.pixel_size_a
-    stack = PhaseRandomisedStack(case.stack, limit, case.seed)
+    stack = PhaseRandomisedStack(case.stack, limit, case.table.original_image, case.seed)
     fits = fit_half_maps(case.table, stack, case.config, Labelled(progress, "noise substitution"), case.region)
     substituted = _curves((fits[0].map, fits[1].map), (fits[0].backprojection, fits[1].backprojection), case)
     true = {name: corrected_fsc(given[name], substituted[name], from_shell) for name in given}

@@ -15,8 +15,8 @@ from gemmap.physics.image_model import transfer
 class PhaseRandomisedStack:
     """Images whose Fourier phases are random beyond a radius; implements ``ImageStack``.
 
-    Amplitudes stay, and everything inside the radius. The phases belong to the particle and the seed, whatever is read
-    with it.
+    Amplitudes stay, and everything inside the radius. The phases belong to the image and the seed, whatever is read
+    with it: rows that share an image share its noise.
 
     Parameters
     ----------
@@ -24,12 +24,14 @@ class PhaseRandomisedStack:
         The images.
     limit_px
         (n,), radius in Fourier pixels of each image from which on phases are random.
+    image_of
+        (n,), number of each particle's image (:attr:`gemmap.particles.table.ParticleTable.original_image`).
     seed
         Of the phases.
     """
 
-    def __init__(self, source: ImageStack, limit_px: PerParticle, seed: int) -> None:
-        self._source, self._limit_px, self._seed = source, limit_px, seed
+    def __init__(self, source: ImageStack, limit_px: PerParticle, image_of: Int[np.ndarray, " n"], seed: int) -> None:
+        self._source, self._limit_px, self._image_of, self._seed = source, limit_px, image_of, seed
 
     @property
     def n(self) -> int:
@@ -48,7 +50,7 @@ class PhaseRandomisedStack:
         out = np.empty(images.shape, np.float32)
         for place, row in enumerate(rows):
             # The phases of white noise are uniform, independent, and those of a real image.
-            noise = np.random.default_rng([self._seed, int(row)]).standard_normal((d, d), np.float32)
+            noise = np.random.default_rng([self._seed, int(self._image_of[row])]).standard_normal((d, d), np.float32)
             fourier, random = scipy.fft.rfft2(images[place]), scipy.fft.rfft2(noise)
             beyond = radius >= self._limit_px[row]
             fourier[beyond] = np.abs(fourier[beyond]) * np.exp(1j * np.angle(random[beyond]))
@@ -59,7 +61,7 @@ class PhaseRandomisedStack:
 class NoiseStack:
     """Noise of given power in the place of images: implements ``ImageStack``.
 
-    Where images were multiplied by their CTF, so is the noise. The noise belongs to the particle and the seed.
+    Where images were multiplied by their CTF, so is the noise. The noise belongs to the image and the seed.
 
     Parameters
     ----------
@@ -86,7 +88,7 @@ class NoiseStack:
         self._table, self._box_px, self._seed = table, box_px, seed
         shell = np.minimum(shell_index(box_px, 2), power.shape[1] - 1)
         self._amplitudes = np.sqrt(power[:, shell]).astype(np.float32) / np.float32(box_px)
-        self._power_of = power_of
+        self._power_of, self._image_of = power_of, table.original_image
 
     @property
     def n(self) -> int:
@@ -104,7 +106,7 @@ class NoiseStack:
         ctf = self._applied(rows)
         out = np.empty((len(rows), d, d), np.float32)
         for place, row in enumerate(rows):
-            white = np.random.default_rng([self._seed, int(row)]).standard_normal((d, d), np.float32)
+            white = np.random.default_rng([self._seed, int(self._image_of[row])]).standard_normal((d, d), np.float32)
             fourier = scipy.fft.rfft2(white) * self._amplitudes[self._power_of[row]]
             out[place] = scipy.fft.irfft2(fourier * ctf[place], s=(d, d))
         return out

@@ -63,6 +63,7 @@ def record_of(finding: Finding) -> dict[str, Any]:
             "n_held_out": finding.n_held_out,
             "last_shell": finding.last_shell,
             "kept": {name: finding.kept(name) for name in finding.held_out},
+            "kept_error": {name: finding.kept_error(name) for name in finding.held_out},
         }
     elif isinstance(finding, PureNoise):
         numbers = {
@@ -119,7 +120,7 @@ def _curves(finding: NoiseSubstitution | HeldOut | PureNoise) -> dict[str, Curve
         kinds = {"given": finding.given, "substituted": finding.substituted, "true": finding.true}
         return {f"{name}_{kind}": curve for kind, curves in kinds.items() for name, curve in curves.items()}
     if isinstance(finding, PureNoise):
-        return {**finding.curves, "chance_masked": finding.chance_masked, "chance_unmasked": finding.chance_unmasked}
+        return {**finding.curves, **{f"{name}_chance": curve for name, curve in finding.chance.items()}}
     out = {}
     for kind, of in (("held_out", finding.held_out), ("fitted", finding.fitted)):
         for name, agreement in of.items():
@@ -170,7 +171,11 @@ def _draw(axis: "Axes", finding: Finding, box_px: int, pixel_size_a: float) -> N
         axis.set_title("Pure noise: half-maps of no particle")
         axis.set_ylabel("FSC")
         axis.fill_between(
-            shells, -finding.chance_masked, finding.chance_masked, color="#eeeeee", label="chance, in the mask"
+            shells,
+            -finding.chance["half_maps_masked"],
+            finding.chance["half_maps_masked"],
+            color="#eeeeee",
+            label="chance, in the mask",
         )
         axis.plot(shells, finding.curves["half_maps_masked"], color=_BLUE, label="in the mask")
         axis.plot(shells, finding.curves["half_maps_unmasked"], color=_ORANGE, label="no mask")
@@ -179,14 +184,16 @@ def _draw(axis: "Axes", finding: Finding, box_px: int, pixel_size_a: float) -> N
     else:
         axis.set_title("Particles never fitted, and fitted ones")
         axis.set_ylabel("correlation with images")
+        # The pass ends one step of the grid inside Nyquist: the last two shells are not whole.
+        inner = slice(1, -2)
         for name, colour in (("map", _BLUE), ("backprojection", _ORANGE)):
             label = _LABELS[name].partition(" (")[0]
-            seen, unseen = (of[name].correlation[1:] for of in (finding.fitted, finding.held_out))
-            axis.plot(shells[1:], seen, color=colour, linestyle=":", label=f"{label}, fitted")
-            axis.plot(shells[1:], unseen, color=colour, label=f"{label}, held out")
-        error = finding.held_out["map"].correlation_error[1:]
-        middle = finding.held_out["map"].correlation[1:]
-        axis.fill_between(shells[1:], middle - 2 * error, middle + 2 * error, color=_BLUE, alpha=0.15, linewidth=0)
+            seen, unseen = (of[name].correlation[inner] for of in (finding.fitted, finding.held_out))
+            axis.plot(shells[inner], seen, color=colour, linestyle=":", label=f"{label}, fitted")
+            axis.plot(shells[inner], unseen, color=colour, label=f"{label}, held out")
+        error = finding.held_out["map"].correlation_error[inner]
+        middle = finding.held_out["map"].correlation[inner]
+        axis.fill_between(shells[inner], middle - 2 * error, middle + 2 * error, color=_BLUE, alpha=0.15, linewidth=0)
     axis.legend(frameon=False, fontsize=8)
 
 
