@@ -106,8 +106,15 @@ def read_map(path: Path) -> tuple[Volume, float]:
     return np.ascontiguousarray(volume, dtype=np.float32), sizes[0]
 
 
-def write_map(path: Path, volume: Volume, pixel_size_a: float) -> None:
-    """Write a cubic map (z, y, x) as mode 2, origin 0, with statistics and voxel size in the header.
+def write_map(
+    path: Path, volume: Volume, pixel_size_a: float, origin_a: tuple[float, float, float] = (0.0, 0.0, 0.0)
+) -> None:
+    """Write a cubic map (z, y, x) as mode 2 with statistics and voxel size in the header.
+
+    Parameters
+    ----------
+    origin_a
+        Coordinate (x, y, z) in Å of voxel (0, 0, 0), for maps that lie over a model or over another map.
 
     Raises
     ------
@@ -128,7 +135,7 @@ def write_map(path: Path, volume: Volume, pixel_size_a: float) -> None:
     mean = float(data.mean(dtype=np.float64))
     spread = float(np.sqrt(np.mean(np.square(data - mean), dtype=np.float64)))
     statistics = float(data.min()), float(data.max()), mean, spread
-    header = build_header((len(data),) * 3, 2, pixel_size_a, statistics, is_stack=False)
+    header = build_header((len(data),) * 3, 2, pixel_size_a, statistics, is_stack=False, origin_a=origin_a)
     with atomic_path(Path(path)) as temporary, open(temporary, "wb") as handle:
         handle.write(header)
         handle.write(data.data)

@@ -39,6 +39,10 @@ class MrcHeader:
         (x, y, z) in Å; 0 where the header does not say.
     axes
         Which axis (1 = x, 2 = y, 3 = z) runs along columns, rows and sections.
+    origin_a
+        (x, y, z) of the ORIGIN words in Å.
+    start_px
+        (x, y, z) of the NSTART words in voxels, put into this order.
     """
 
     path: Path
@@ -47,6 +51,8 @@ class MrcHeader:
     offset: int
     pixel_size_a: tuple[float, float, float]
     axes: tuple[int, int, int]
+    origin_a: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    start_px: tuple[int, int, int] = (0, 0, 0)
 
     @property
     def image_bytes(self) -> int:
@@ -92,6 +98,8 @@ def read_header(path: Path) -> MrcHeader:
         offset=HEADER_BYTES + int(record["nsymbt"]),
         pixel_size_a=_pixel_size(record),
         axes=_axes(record, path),
+        origin_a=_origin(record),
+        start_px=_start(record, _axes(record, path)),
     )
     expected = header.offset + math.prod(header.shape) * header.dtype.itemsize
     if n_bytes < expected:
@@ -134,14 +142,26 @@ def _axes(record: np.void, path: Path) -> tuple[int, int, int]:
     return axes
 
 
+def _origin(record: np.void) -> tuple[float, float, float]:
+    x, y, z = (float(record["origin"][axis]) for axis in "xyz")
+    return (x, y, z) if np.isfinite([x, y, z]).all() else (0.0, 0.0, 0.0)
+
+
+def _start(record: np.void, axes: tuple[int, int, int]) -> tuple[int, int, int]:
+    """NSTART words lie in the order of columns, rows, sections; returned as x, y, z."""
+    of_axis = dict(zip(axes, (int(record[name]) for name in ("nxstart", "nystart", "nzstart")), strict=True))
+    return of_axis[1], of_axis[2], of_axis[3]
+
+
 def build_header(
     shape: tuple[int, int, int],
     mode: int,
     pixel_size_a: float,
     statistics: tuple[float, float, float, float],
     is_stack: bool,
+    origin_a: tuple[float, float, float] = (0.0, 0.0, 0.0),
 ) -> bytes:
-    """Return a little-endian MRC2014 header with origin and start 0.
+    """Return a little-endian MRC2014 header with start 0.
 
     Parameters
     ----------
@@ -151,6 +171,8 @@ def build_header(
         Minimum, maximum, mean and standard deviation of the pixels.
     is_stack
         True for images (space group 0, one section per image), False for a volume (space group 1).
+    origin_a
+        Coordinate (x, y, z) of the first voxel in Å.
     """
     nz, ny, nx = shape
     record = np.zeros((), HEADER_DTYPE.newbyteorder("<"))
@@ -158,7 +180,7 @@ def build_header(
     values: dict[str, Any] = {
         "nx": nx, "ny": ny, "nz": nz, "mode": mode, "mx": nx, "my": ny, "mz": depth,
         "cella": (nx * pixel_size_a, ny * pixel_size_a, depth * pixel_size_a), "cellb": (90.0, 90.0, 90.0),
-        "mapc": 1, "mapr": 2, "maps": 3, "ispg": 0 if is_stack else 1,
+        "origin": origin_a, "mapc": 1, "mapr": 2, "maps": 3, "ispg": 0 if is_stack else 1,
         "dmin": statistics[0], "dmax": statistics[1], "dmean": statistics[2], "rms": statistics[3],
         "nversion": 20141, "map": b"MAP ", "machst": (0x44, 0x44, 0, 0), "nlabl": 1,
     }  # fmt: skip
