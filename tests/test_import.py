@@ -9,13 +9,12 @@ import pytest
 import gemmap
 
 PUBLIC = {
-    "Aggregate", "ArrayStack", "BackendError", "CheckReport", "FitConfig", "FormatError", "Gaussians", "GemError",
-    "ImageStack", "InputError", "NumericsError", "OutputError", "ParticleTable", "Progress", "ReadingOptions",
-    "ReconstructionResult", "Resolution", "SimulationConfig", "Verdict", "__version__", "check", "convert",
-    "embedded_structure", "fsc",
-    "load_aggregate", "load_gaussians", "read_map", "read_particles", "read_structure", "reconstruct",
-    "resolution_at", "resume", "save_aggregate", "save_gaussians", "simulate_particles", "soft_mask_from_map",
-    "write_map", "write_simulation",
+    "Aggregate", "ArrayStack", "BackendError", "CheckReport", "CompareOptions", "FitConfig", "FormatError",
+    "Gaussians", "GemError", "ImageStack", "InputError", "NumericsError", "OutputError", "ParticleTable", "Progress",
+    "ReadingOptions", "ReconstructionResult", "Resolution", "SimulationConfig", "Verdict", "__version__", "check",
+    "compare_maps", "convert", "embedded_structure", "fsc", "load_aggregate", "load_gaussians", "read_map",
+    "read_particles", "read_structure", "reconstruct", "resolution_at", "resume", "save_aggregate", "save_gaussians",
+    "simulate_particles", "soft_mask_from_map", "write_map", "write_simulation",
 }  # fmt: skip
 HEAVY = ("numba", "triton", "matplotlib", "mrcfile", "torch", "scipy", "numpy", "gemmi")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gemmap.api.aggregates import load_aggregate, save_aggregate
     from gemmap.api.check import check
+    from gemmap.api.comparison import CompareOptions, compare_maps
     from gemmap.api.convert import convert
     from gemmap.api.reading import ReadingOptions
     from gemmap.api.reconstruction import reconstruct
@@ -42,6 +43,7 @@ _HOMES: dict[str, tuple[str, str]] = {
     for module, names in {
         "gemmap.api.aggregates": ("load_aggregate", "save_aggregate"),
         "gemmap.api.check": ("check",),
+        "gemmap.api.comparison": ("CompareOptions", "compare_maps"),
         "gemmap.api.convert": ("convert",),
         "gemmap.api.reading": ("ReadingOptions",),
         "gemmap.api.reconstruction": ("reconstruct",),
@@ -77,6 +79,7 @@ __all__ = [
     "ArrayStack",
     "BackendError",
     "CheckReport",
+    "CompareOptions",
     "FitConfig",
     "FormatError",
     "Gaussians",
@@ -94,6 +97,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "check",
+    "compare_maps",
     "convert",
     "embedded_structure",
     "fsc",

@@ -30,8 +30,8 @@ _VOXEL_TOLERANCE = 1e-3
 _INSIDE_AT_LEAST = 0.5
 #: Width of the edge of the mask around the model, Å.
 MASK_EDGE_A = 8.0
-#: Distance from the atoms of a residue to which it is correlated: half the resolution, but at least this, Å.
-_RESIDUE_RADIUS_A = 2.0
+#: Voxels of a residue lie within half the resolution of its atoms, but within these limits, Å.
+_RESIDUE_RADIUS_A = (2.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,8 @@ def _is_model(path: Path) -> bool:
         read_header(path)
     except FormatError:
         raise FormatError(
-            f"{path} is neither a map (MRC) nor named as a model (.pdb, .ent, .cif, .mmcif, also .gz): check or rename it."
+            f"{path} is neither a map (MRC) nor named as a model (.pdb, .ent, .cif, .mmcif, also .gz): check or rename "
+            "it."
         ) from None
     return False
 
@@ -232,9 +233,7 @@ def _with_map(given: _Map, path: Path, options: CompareOptions, workers: int) ->
     return ComparisonReport(given.path, path, compared, given.frame, _to_a(shift, given), reference, None)
 
 
-def _with_model(
-    given: _Map, path: Path, options: CompareOptions, workers: int, progress: Progress
-) -> ComparisonReport:
+def _with_model(given: _Map, path: Path, options: CompareOptions, workers: int, progress: Progress) -> ComparisonReport:
     model = read_model(path, options.assembly)
     start = model.centre_a
     if options.translate:
@@ -257,7 +256,7 @@ def _with_model(
         workers,
     )
     compared = replace(compared, warnings=(*warnings, *compared.warnings))
-    radius_a = max(_RESIDUE_RADIUS_A, 0.5 * (compared.lowpass_a or 0.0))
+    radius_a = float(np.clip(0.5 * (compared.lowpass_a or 0.0), *_RESIDUE_RADIUS_A))
     positions_px = (model.atoms.positions_a - np.array(given.frame.origin_a)) / given.pixel_size_a
     with stage(progress, "Residues", len(model.residues), "residues"):
         by_residue = group_correlations(

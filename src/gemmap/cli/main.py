@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from gemmap.cli import check, convert, demo, reconstruct, simulate, validate
+from gemmap.cli import check, compare, convert, demo, reconstruct, simulate, validate
 
 app = typer.Typer(
     name="gemmap",
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command(epilog=reconstruct.EXAMPLE)(reconstruct.reconstruct)
 app.command(epilog=check.EXAMPLE)(check.check)
 app.command(epilog=validate.EXAMPLE)(validate.validate)
+app.command(epilog=compare.EXAMPLE)(compare.compare)
 app.command(epilog=convert.EXAMPLE)(convert.convert)
 app.command(epilog=simulate.EXAMPLE)(simulate.simulate)
 app.command(epilog=demo.EXAMPLE)(demo.demo)

@@ -117,7 +117,9 @@ def density_in_box(
     """
     index = density.positions_a / pixel_size_a + box_px // 2
     if len(index) and not (index.min() > -1.0 and index.max() < box_px):
-        raise InputError(f"A point of the density lies outside a box of {box_px} px: leave it out, or use a larger box.")
+        raise InputError(
+            f"A point of the density lies outside a box of {box_px} px: leave it out, or use a larger box."
+        )
     outer_px = _outer_box(density, box_px, pixel_size_a)
     volume = _volume([density], outer_px, pixel_size_a, workers, watch)
     inner = centred_slice(outer_px, box_px)

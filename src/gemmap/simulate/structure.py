@@ -18,8 +18,8 @@ class Atoms:
     Attributes
     ----------
     positions_a
-        (n, 3), xyz in Å in the axes of the file. `read_structure` counts them from the centre of mass, which becomes the
-        map's origin (voxel N//2).
+        (n, 3), xyz in Å in the axes of the file; `read_structure` counts them from the centre of mass, which becomes
+        the map's origin (voxel N//2).
     atomic_number
         (n,).
     bfactor_a2

@@ -78,7 +78,7 @@ class Comparison:
         Real-space correlation, weighted by the mask and in the whole box, of ``filtered``.
     filtered
         Map and reference as they were correlated: cut at ``lowpass_a`` (None: not cut), the reference with
-        ``bfactor_a2`` added to its B-factors.
+        ``bfactor_a2`` added to its B-factors (None: nothing, where the fit was not asked for or has too few shells).
     placement
         Other positions, hands and contrasts, and how they fit.
     warnings
@@ -98,7 +98,7 @@ class Comparison:
     cc_box: float
     filtered: tuple[Volume, Volume]
     lowpass_a: float | None
-    bfactor_a2: float
+    bfactor_a2: float | None
     placement: Placement
     warnings: tuple[str, ...] = field(default=())
 
@@ -172,10 +172,10 @@ def compare(
     }
     best = resolutions["masked_0.5"]
     lowpass_a = options.lowpass_a if options.lowpass_a is not None else (best.value_a if best.is_resolved else None)
-    bfactor_a2 = _bfactor(cross, power, best, box_px, pixel_size_a) if options.fit_bfactor else 0.0
+    bfactor_a2 = _bfactor(cross, power, best, box_px, pixel_size_a) if options.fit_bfactor else None
     filtered = (
         low_passed(volume, pixel_size_a, lowpass_a, 0.0, workers),
-        low_passed(reference, pixel_size_a, lowpass_a, bfactor_a2, workers),
+        low_passed(reference, pixel_size_a, lowpass_a, bfactor_a2 or 0.0, workers),
     )
     random, randomised_from = _randomised(volume, second, curves["unmasked"], mask, options.seed, workers)
     phase_randomised = masked if random is None else random
@@ -203,13 +203,12 @@ def compare(
     )
 
 
-def _bfactor(cross: Curve, power: Curve, best: Resolution, box_px: int, pixel_size_a: float) -> float:
-    """B of the map's amplitudes, as far as they agree with the reference, over the reference's."""
+def _bfactor(cross: Curve, power: Curve, best: Resolution, box_px: int, pixel_size_a: float) -> float | None:
+    """B of the map's amplitudes, as far as they agree with the reference, over the reference's; None if unclear."""
     gain = np.divide(cross, power, out=np.zeros_like(cross), where=power > 0.0)
     shells = np.arange(len(gain))
-    used = (shells >= 1) & (shells <= best.shell)
-    fine = used & (shells >= box_px * pixel_size_a / _BFACTOR_FROM_A)
-    return fitted_bfactor(gain, fine if fine.sum() >= 4 else used, independent_points(None, box_px), box_px * pixel_size_a)
+    used = (shells <= best.shell) & (shells >= box_px * pixel_size_a / _BFACTOR_FROM_A)
+    return fitted_bfactor(gain, used, independent_points(None, box_px), box_px * pixel_size_a)
 
 
 def _randomised(

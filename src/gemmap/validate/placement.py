@@ -159,7 +159,7 @@ def _cropped(volume: Volume, highest: int, workers: int) -> Complex[np.ndarray, 
     near *= np.exp(2j * np.pi * centre(n) / n * (kz + ky + kx))
     shell = fourier_shells(m).numbers
     near[(shell > highest) | (shell == 0)] = 0.0
-    return near
+    return np.asarray(near)
 
 
 def _whitened(fourier: Complex[np.ndarray, "m m h"], highest: int) -> Complex[np.ndarray, "m m h"]:
@@ -194,7 +194,9 @@ def _best(product: Complex[np.ndarray, "m m h"], n: int, mirror: str | None = No
         value, slope = _correlation_and_slope(product, t, n)
         return -value, -slope
 
-    found = scipy.optimize.minimize(cost, start, jac=True, method="L-BFGS-B", bounds=[(s - n / m, s + n / m) for s in start])
+    found = scipy.optimize.minimize(
+        cost, start, jac=True, method="L-BFGS-B", bounds=[(s - n / m, s + n / m) for s in start]
+    )
     x, y, z = (float(v) for v in (found.x + n / 2) % n - n / 2)
     return Fit(float(-found.fun), (x, y, z), mirror, sign)
 

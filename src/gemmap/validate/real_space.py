@@ -12,6 +12,8 @@ from gemmap.validate.masks import FILTER_EDGE_SHELLS, raised_cosine_edge
 
 #: Pairs of atom and voxel held at once by `group_correlations`.
 _PAIRS_AT_ONCE = 4_000_000
+#: Shells that a B-factor is fitted to, at least.
+_FEWEST_SHELLS = 4
 
 
 def weighted_correlation(map1: Volume, map2: Volume, weights: Volume | None = None) -> float:
@@ -54,23 +56,27 @@ def low_passed(
     return np.asarray(scipy.fft.irfftn(fourier, s=volume.shape, axes=(0, 1, 2), workers=workers))
 
 
-def fitted_bfactor(gain: Curve, used: Bool[np.ndarray, " shells"], points: Curve, box_a: float) -> float:
-    """B in Å^2 of gain(k) = c exp(-B k^2 / 4), a straight line through the logarithms weighted by points; 0 if unclear.
+def fitted_bfactor(gain: Curve, used: Bool[np.ndarray, " shells"], points: Curve, box_a: float) -> float | None:
+    """B in Å^2 of gain(k) = c exp(-B k^2 / 4), a straight line through the logarithms weighted by points.
 
     Parameters
     ----------
     gain
         Amplitudes of a map over those of another, by shell.
     used
-        Shells of the fit; at least three are needed, with positive gains.
+        Shells of the fit; those with a gain that is not positive are left out.
     points
         Weights, the number of values in each shell.
     box_a
         Side of the box in Å.
+
+    Returns
+    -------
+    B, or None from fewer than ``_FEWEST_SHELLS`` shells.
     """
     chosen = np.flatnonzero(used & (gain > 0.0))
-    if len(chosen) < 3:
-        return 0.0
+    if len(chosen) < _FEWEST_SHELLS:
+        return None
     k2 = (chosen / box_a) ** 2
     slope = np.polyfit(k2, np.log(gain[chosen]), 1, w=np.sqrt(points[chosen]))[0]
     return float(-4.0 * slope)
@@ -132,13 +138,17 @@ def _voxels(
     n: int,
 ) -> Int[np.ndarray, " v"]:
     """Voxels of each group, once each, as group * n^3 + index."""
-    nearest = np.rint(positions_px).astype(np.int64)
-    index = nearest[:, None] + offsets
-    near = ((index - positions_px[:, None]) ** 2).sum(axis=2) <= radius_px**2
-    near &= ((index >= 0) & (index < n)).all(axis=2)
-    x, y, z = index[near].T
-    owner = np.broadcast_to(group[:, None], near.shape)[near]
-    return np.unique(((owner * n + z) * n + y) * n + x)
+    step = max(1, _PAIRS_AT_ONCE // len(offsets))
+    found = []
+    for start in range(0, len(group), step):
+        centres = positions_px[start : start + step]
+        index = np.rint(centres).astype(np.int64)[:, None] + offsets
+        near = ((index - centres[:, None]) ** 2).sum(axis=2) <= radius_px**2
+        near &= ((index >= 0) & (index < n)).all(axis=2)
+        x, y, z = index[near].T
+        owner = np.broadcast_to(group[start : start + step, None], near.shape)[near]
+        found.append(np.unique(((owner * n + z) * n + y) * n + x))
+    return np.unique(np.concatenate(found)) if found else np.empty(0, np.int64)
 
 
 def _pearson(
@@ -154,4 +164,4 @@ def _pearson(
     a, b = centred(a), centred(b)
     cross, power1, power2 = (np.bincount(group, product, n_groups) for product in (a * b, a * a, b * b))
     norm = np.sqrt(power1 * power2)
-    return np.divide(cross, norm, out=np.full(n_groups, np.nan), where=(norm > 0.0) & (count > 1))
+    return np.asarray(np.divide(cross, norm, out=np.full(n_groups, np.nan), where=(norm > 0.0) & (count > 1)))
