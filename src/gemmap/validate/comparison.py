@@ -16,7 +16,7 @@ from gemmap.validate.fsc import (
     shell_power,
 )
 from gemmap.validate.masks import check_mask
-from gemmap.validate.misplacement import misplacements
+from gemmap.validate.misplacement import Pair, misplacements
 from gemmap.validate.phase_randomise import RANDOMISE_BELOW_FSC, first_shell_below, randomise_phases
 from gemmap.validate.placement import Placement, find_placement
 from gemmap.validate.real_space import fitted_bfactor, low_passed, weighted_correlation
@@ -180,6 +180,7 @@ def compare(
     random, randomised_from = _randomised(volume, second, curves["unmasked"], mask, options.seed, workers)
     phase_randomised = masked if random is None else random
     placement = find_placement(volume, reference, pixel_size_a, workers)
+    pair = Pair(volume, reference, mask, pixel_size_a, options.reference, workers)
     return Comparison(
         pixel_size_a,
         mask,
@@ -197,7 +198,7 @@ def compare(
         bfactor_a2,
         placement,
         (
-            *misplacements(volume, reference, mask, masked, placement, pixel_size_a, options.reference, workers),
+            *misplacements(pair, masked, placement),
             *_mask_warning(phase_randomised, randomised_from, best),
         ),
     )

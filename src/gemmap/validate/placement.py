@@ -110,6 +110,13 @@ def moved(volume: Volume, shift_px: tuple[float, float, float], workers: int = 1
     return np.asarray(scipy.fft.irfftn(fourier, s=volume.shape, axes=(0, 1, 2), workers=workers), np.float32)
 
 
+def rescaled(volume: Volume, scale: float) -> Volume:
+    """Return a compact density on a grid of voxels ``scale`` times as large, voxel N//2 in place; cubic splines."""
+    n = len(volume)
+    start = centre(n) * (1.0 - scale)
+    return np.asarray(scipy.ndimage.affine_transform(volume, np.full(3, scale), start, order=3, output=np.float32))
+
+
 def find_placement(map1: Volume, map2: Volume, pixel_size_a: float, workers: int = 1) -> Placement:
     """Find where the second map fits the first one best.
 
