@@ -9,12 +9,12 @@ import pytest
 import gemmap
 
 PUBLIC = {
-    "Aggregate", "ArrayStack", "BackendError", "CheckReport", "FitConfig", "FormatError", "Gaussians", "GemError",
-    "ImageStack", "InputError", "NumericsError", "OutputError", "ParticleTable", "Progress", "ReadingOptions",
-    "ReconstructionResult", "Resolution", "SimulationConfig", "Verdict", "__version__", "check", "convert",
-    "embedded_structure", "export_run", "fsc", "gather_evidence", "sample_gaussians",
-    "load_aggregate", "load_gaussians", "make_mask", "read_map", "read_particles", "read_structure", "reconstruct",
-    "resolution_at", "resume", "save_aggregate", "save_gaussians", "simulate_particles", "soft_mask_from_map",
+    "Aggregate", "ArrayStack", "BackendError", "CheckReport", "CompareOptions", "FitConfig", "FormatError",
+    "Gaussians", "GemError", "ImageStack", "InputError", "NumericsError", "OutputError", "ParticleTable", "Progress",
+    "ReadingOptions", "ReconstructionResult", "Resolution", "SimulationConfig", "Verdict", "__version__", "check",
+    "compare_maps", "convert", "embedded_structure", "export_run", "fsc", "gather_evidence", "load_aggregate",
+    "load_gaussians", "make_mask", "read_map", "read_particles", "read_structure", "reconstruct", "resolution_at",
+    "resume", "sample_gaussians", "save_aggregate", "save_gaussians", "simulate_particles", "soft_mask_from_map",
     "validate_half_maps", "validate_run", "write_map", "write_simulation",
 }  # fmt: skip
 HEAVY = ("numba", "triton", "matplotlib", "mrcfile", "torch", "scipy", "numpy", "gemmi")

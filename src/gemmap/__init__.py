@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from gemmap.api.aggregates import load_aggregate, save_aggregate
     from gemmap.api.check import check
+    from gemmap.api.comparison import CompareOptions, compare_maps
     from gemmap.api.convert import convert
     from gemmap.api.density import sample_gaussians
     from gemmap.api.evidence import gather_evidence
@@ -47,6 +48,7 @@ _HOMES: dict[str, tuple[str, str]] = {
     for module, names in {
         "gemmap.api.aggregates": ("load_aggregate", "save_aggregate"),
         "gemmap.api.check": ("check",),
+        "gemmap.api.comparison": ("CompareOptions", "compare_maps"),
         "gemmap.api.convert": ("convert",),
         "gemmap.api.density": ("sample_gaussians",),
         "gemmap.api.evidence": ("gather_evidence",),
@@ -87,6 +89,7 @@ __all__ = [
     "ArrayStack",
     "BackendError",
     "CheckReport",
+    "CompareOptions",
     "FitConfig",
     "FormatError",
     "Gaussians",
@@ -104,6 +107,7 @@ __all__ = [
     "Verdict",
     "__version__",
     "check",
+    "compare_maps",
     "convert",
     "embedded_structure",
     "export_run",

@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from gemmap.cli import check, convert, demo, evidence, export, mask, reconstruct, report, simulate, sums, validate
+from gemmap.cli import (
+    check,
+    compare,
+    convert,
+    demo,
+    evidence,
+    export,
+    mask,
+    reconstruct,
+    report,
+    simulate,
+    sums,
+    validate,
+)
 
 app = typer.Typer(
     name="gemmap",
@@ -20,6 +33,7 @@ app.command(epilog=reconstruct.EXAMPLE)(reconstruct.reconstruct)
 app.command(epilog=check.EXAMPLE)(check.check)
 app.command(epilog=report.EXAMPLE)(report.report)
 app.command(epilog=validate.EXAMPLE)(validate.validate)
+app.command(epilog=compare.EXAMPLE)(compare.compare)
 app.command(epilog=evidence.EXAMPLE)(evidence.evidence)
 app.command(epilog=mask.EXAMPLE)(mask.mask)
 app.command(epilog=sums.AGGREGATE_EXAMPLE)(sums.aggregate)

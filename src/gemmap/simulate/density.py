@@ -6,7 +6,7 @@ sums (1e-3). Grey values are V(x) times the voxel's volume, so that the sum over
 band-limited to the box: at even sizes the unpaired frequency -N/2 is 0.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -14,8 +14,12 @@ import scipy.fft
 
 from gemmap._types import Complex, Rotations, Volume
 from gemmap.errors import InputError
+from gemmap.geometry.grids import centred_slice
 from gemmap.simulate.scattering import GaussianPoints
 from gemmap.simulate.splatting import FourierSum
+
+#: Distance over which the density of an atom fades, Å.
+EDGE_A = 5.0
 
 
 class Projector:
@@ -81,6 +85,62 @@ def truth_volume(density: Sequence[GaussianPoints], box_px: int, pixel_size_a: f
         If a point lies farther from the origin than half the box.
     """
     require_inside(density, box_px, pixel_size_a)
+    return _volume(density, box_px, pixel_size_a, workers, lambda: None)
+
+
+def density_in_box(
+    density: GaussianPoints,
+    box_px: int,
+    pixel_size_a: float,
+    workers: int = 1,
+    watch: Callable[[], None] = lambda: None,
+) -> Volume:
+    """The density of points that lie anywhere in the box, its corners and faces too, as `truth_volume` writes it.
+
+    Where a point is close to a face the sum is done in a larger box and cut, so that nothing comes in at the far side.
+
+    Parameters
+    ----------
+    density
+        Points, their positions counted from voxel N//2.
+    box_px, pixel_size_a
+        Side of the box in pixels and of a voxel in Å.
+    workers
+        Threads.
+    watch
+        Called after each plane of frequencies; there are `density_planes` of them.
+
+    Raises
+    ------
+    InputError
+        If a point lies outside the box.
+    """
+    index = density.positions_a / pixel_size_a + box_px // 2
+    if len(index) and not (index.min() > -1.0 and index.max() < box_px):
+        raise InputError(
+            f"A point of the density lies outside a box of {box_px} px: leave it out, or use a larger box."
+        )
+    outer_px = _outer_box(density, box_px, pixel_size_a)
+    volume = _volume([density], outer_px, pixel_size_a, workers, watch)
+    inner = centred_slice(outer_px, box_px)
+    return np.ascontiguousarray(volume[inner, inner, inner])
+
+
+def density_planes(density: GaussianPoints, box_px: int, pixel_size_a: float) -> int:
+    """Number of planes that `density_in_box` goes through."""
+    return (_outer_box(density, box_px, pixel_size_a) + 1) // 2
+
+
+def _outer_box(density: GaussianPoints, box_px: int, pixel_size_a: float) -> int:
+    """Smallest box, of the same parity, that keeps the points away from its faces by what an atom spreads over."""
+    reach_px = float(np.abs(density.positions_a).max(initial=0.0)) / pixel_size_a + max(2.0, EDGE_A / pixel_size_a)
+    missing = int(np.ceil(reach_px)) - (box_px - 1) // 2
+    return box_px + 2 * max(0, missing)
+
+
+def _volume(
+    density: Sequence[GaussianPoints], box_px: int, pixel_size_a: float, workers: int, watch: Callable[[], None]
+) -> Volume:
     plane_sum = FourierSum(box_px)
     k = np.fft.fftfreq(box_px, pixel_size_a)
     k2 = k[:, None] ** 2 + k**2
@@ -96,7 +156,8 @@ def truth_volume(density: Sequence[GaussianPoints], box_px: int, pixel_size_a: f
         fourier[:, :, kz] *= plane_sum.correction_full
 
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(add_plane, range((box_px + 1) // 2)))
+        for _ in pool.map(add_plane, range((box_px + 1) // 2)):
+            watch()
     volume_yxz = scipy.fft.irfftn(fourier, s=(box_px,) * 3, workers=workers)
     return np.ascontiguousarray(np.fft.fftshift(volume_yxz).transpose(2, 0, 1), dtype=np.float32)
 

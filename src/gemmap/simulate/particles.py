@@ -20,7 +20,7 @@ from gemmap.errors import InputError
 from gemmap.geometry.grids import radius_px
 from gemmap.particles.table import ParticleTable
 from gemmap.simulate.config import SimulationConfig
-from gemmap.simulate.density import truth_volume
+from gemmap.simulate.density import EDGE_A, truth_volume
 from gemmap.simulate.draws import Stream, draw_particles, with_pose_errors
 from gemmap.simulate.noise import draw_noise
 from gemmap.simulate.recorder import Recorder
@@ -28,8 +28,6 @@ from gemmap.simulate.scattering import GaussianPoints, atom_points
 from gemmap.simulate.solvent import molecule_mask, surroundings
 from gemmap.simulate.structure import Atoms
 
-#: Beyond its outermost point the density has faded, Å.
-EDGE_A = 5.0
 #: Particles from which the variance of the signal is estimated: the first ones, as all are drawn alike.
 PILOT = 512
 #: Images computed at once.

@@ -1,7 +1,7 @@
 """Atoms from PDB and mmCIF files, and the structure that comes with the package."""
 
 import importlib.resources
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +13,13 @@ from gemmap.errors import FormatError, InputError
 
 @dataclass(frozen=True, eq=False)
 class Atoms:
-    """Non-hydrogen atoms of one model, xyz in Å from their centre of mass.
+    """Non-hydrogen atoms of one model.
 
     Attributes
     ----------
     positions_a
-        (n, 3), in the axes of the file; the centre of mass is the map's origin (voxel N//2).
+        (n, 3), xyz in Å in the axes of the file; `read_structure` counts them from the centre of mass, which becomes
+        the map's origin (voxel N//2).
     atomic_number
         (n,).
     bfactor_a2
@@ -54,15 +55,7 @@ def read_structure(path: str | Path) -> Atoms:
     InputError
         If an element has no electron scattering factor, or a coordinate or B-factor makes no sense.
     """
-    import gemmi
-
-    if not Path(path).is_file():
-        raise FormatError(f"{path}: no such file; give the path of a PDB or mmCIF file.")
-    try:
-        structure = gemmi.read_structure(str(path))
-    except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise FormatError(f"{path}: cannot be read as a structure ({reason}); give a PDB or mmCIF file.") from error
+    structure = open_structure(path)
     n_sites = structure[0].count_atom_sites() if len(structure) else 0
     summed_occupancy = _sum_alternatives(structure[0]) if n_sites else {}
     structure.remove_alternative_conformations()
@@ -74,12 +67,36 @@ def read_structure(path: str | Path) -> Atoms:
         if summed_occupancy[_site(cra)] > 0.0
     ]
     if not rows:
-        raise FormatError(
-            f"{path}: has {n_sites} atom sites, none of them an atom other than water and hydrogen with an occupancy "
-            "above 0; give a file with atomic coordinates."
-        )
+        raise no_atoms(path, n_sites)
     table = np.array(rows, np.float64)
-    return _centred(table[:, :3], table[:, 3].astype(np.int64), table[:, 4], table[:, 5], str(path))
+    return _centred(checked_atoms(table[:, :3], table[:, 3].astype(np.int64), table[:, 4], table[:, 5], str(path)))
+
+
+def open_structure(path: str | Path) -> Any:
+    """Open a PDB or mmCIF file (also gzipped) as a ``gemmi.Structure``.
+
+    Raises
+    ------
+    FormatError
+        If the file is missing or is neither.
+    """
+    import gemmi
+
+    if not Path(path).is_file():
+        raise FormatError(f"{path}: no such file; give the path of a PDB or mmCIF file.")
+    try:
+        return gemmi.read_structure(str(path))
+    except (RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise FormatError(f"{path}: cannot be read as a structure ({reason}); give a PDB or mmCIF file.") from error
+
+
+def no_atoms(path: str | Path, n_sites: int) -> FormatError:
+    """What to raise for a structure without an atom that scatters."""
+    return FormatError(
+        f"{path}: has {n_sites} atom sites, none of them an atom other than water and hydrogen with an occupancy "
+        "above 0; give a file with atomic coordinates."
+    )
 
 
 def embedded_structure() -> Atoms:
@@ -88,13 +105,14 @@ def embedded_structure() -> Atoms:
     How the file was made stands in ``data/6vxx.md`` beside it.
     """
     with (importlib.resources.files("gemmap.simulate") / "data" / "6vxx.npz").open("rb") as file, np.load(file) as data:
-        return _centred(
+        atoms = checked_atoms(
             data["position_centi_a"] / 100.0,
             data["atomic_number"].astype(np.int64),
             data["bfactor_deci_a2"] / 10.0,
             np.ones(len(data["atomic_number"])),
             "6vxx.npz",
         )
+    return _centred(atoms)
 
 
 def _site(cra: Any) -> tuple[str, str, str]:
@@ -111,13 +129,20 @@ def _sum_alternatives(model: Any) -> dict[tuple[str, str, str], float]:
     return total
 
 
-def _centred(
+def checked_atoms(
     positions_a: Float[np.ndarray, "n 3"],
     atomic_number: Int[np.ndarray, " n"],
     bfactor_a2: Float[np.ndarray, " n"],
     occupancy: Float[np.ndarray, " n"],
     source: str,
 ) -> Atoms:
+    """Atoms at the positions given, after checks; parameters as the attributes of `Atoms`, and where they come from.
+
+    Raises
+    ------
+    InputError
+        If an element has no electron scattering factor, or a coordinate or B-factor makes no sense.
+    """
     import gemmi
 
     if not np.isfinite(positions_a).all():
@@ -135,5 +160,13 @@ def _centred(
             f"{source}: no electron scattering factor for element {', '.join(unknown)}; expected elements H to Cf: "
             "correct the element column or remove these atoms."
         )
-    mass = occupancy * np.array([elements[int(z)].weight for z in atomic_number])
-    return Atoms(positions_a - mass @ positions_a / mass.sum(), atomic_number, bfactor_a2, occupancy)
+    return Atoms(positions_a, atomic_number, bfactor_a2, occupancy)
+
+
+def _centred(atoms: Atoms) -> Atoms:
+    """Atoms counted from their centre of mass."""
+    import gemmi
+
+    weights = {int(z): gemmi.Element(int(z)).weight for z in np.unique(atoms.atomic_number)}
+    mass = atoms.occupancy * np.array([weights[int(z)] for z in atoms.atomic_number])
+    return replace(atoms, positions_a=atoms.positions_a - mass @ atoms.positions_a / mass.sum())
