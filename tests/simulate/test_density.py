@@ -6,8 +6,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from gemmap.errors import InputError
-from gemmap.simulate.density import Projector, truth_volume
-from gemmap.simulate.scattering import GaussianPoints, atom_points
+from gemmap.simulate.density import Projector, density_in_box, density_planes, truth_volume
+from gemmap.simulate.scattering import GaussianPoints, atom_points, scattering_coefficients
 from gemmap.simulate.structure import Atoms
 
 PIXEL = 1.9
@@ -133,3 +133,32 @@ def test_points_outside_the_box_are_refused_with_the_box_that_holds_them(n: int)
     with pytest.raises(InputError, match=message):
         truth_volume([far], n, PIXEL)
     assert truth_volume([far], 28, PIXEL).shape == (28, 28, 28)
+
+
+@pytest.mark.parametrize("n", [20, 21])
+def test_density_in_a_box_reaches_into_its_corners(n: int) -> None:
+    """Atoms at a face and in a corner: the sum of their Gaussians in real space, and nothing on the far side."""
+    origin = -(n // 2) * 1.2
+    positions = np.array([[0.0, 0.3, 0.1], [origin, origin + 0.4, origin + 1.0], [origin + (n - 1) * 1.2, 2.0, -3.0]])
+    atoms = Atoms(positions, np.array([6, 8, 16]), np.full(3, 200.0), np.array([1.0, 0.5, 1.0]))
+    planes: list[int] = []
+    points = atom_points(atoms, 1.2)
+    found = density_in_box(points, n, 1.2, 1, lambda: planes.append(1))
+    assert len(planes) == density_planes(points, n, 1.2)
+    axis = (np.arange(n) - n // 2) * 1.2
+    a, width = scattering_coefficients(atoms)
+    expected = np.zeros((n, n, n))
+    for i, (x, y, z) in enumerate(positions):
+        r2 = (axis[:, None, None] - z) ** 2 + (axis[:, None] - y) ** 2 + (axis - x) ** 2
+        for amplitude, b in zip(a[i], width[i], strict=True):
+            height = atoms.occupancy[i] * amplitude * (4 * np.pi / b) ** 1.5
+            expected += 1.2**3 * height * np.exp(-4 * np.pi**2 * r2 / b)
+    assert np.abs(found - expected).max() < 2e-3 * expected.max()
+    alone = Atoms(positions[:1], atoms.atomic_number[:1], atoms.bfactor_a2[:1], atoms.occupancy[:1])
+    assert density_planes(atom_points(alone, 1.2), n, 1.2) < len(planes)
+
+
+def test_density_outside_the_box_is_refused() -> None:
+    atoms = Atoms(np.array([[0.0, 0.0, 40.0]]), np.array([6]), np.array([20.0]), np.array([1.0]))
+    with pytest.raises(InputError, match="lies outside a box of 20 px"):
+        density_in_box(atom_points(atoms, 1.2), 20, 1.2)

@@ -203,6 +203,8 @@ def _draw_counts(axis: "Axes", finding: ParticleCount) -> None:
     axis.set_ylabel("1 / resolution² (1/Å²)")
     axis.set_xscale("log")
     counts = np.array(finding.counts, np.float64)
+    axis.set_xticks(counts, [f"{count:,}" for count in finding.counts])
+    axis.minorticks_off()
     for name, colour in zip(NAMES, (_BLUE, _GREEN, _ORANGE), strict=True):
         squares = [1.0 / r.value_a**2 for r in finding.resolutions[name]]
         axis.plot(counts, squares, "o", color=colour, label=_LABELS[name])

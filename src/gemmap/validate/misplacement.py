@@ -123,10 +123,10 @@ def _voxel_size(pair: Pair, masked: Curve, placement: Placement) -> list[str]:
     curve = other.curve_of(fit)
     if not (_is_better(curve, masked) and _is_better(curve, pair.curve_of(placement.moved))):
         return []
+    change = f"{100.0 * (scale - 1.0):+.1f} %; FSC 0.5: {_value(curve, other)} instead of {_value(masked, pair)}"
     return [
         f"The map fits {pair.name} better with voxels of {other.pixel_size_a:.3f} Å instead of {pair.pixel_size_a:g} Å "
-        f"({100.0 * (scale - 1.0):+.1f} %; FSC 0.5: {_value(curve, other)} instead of {_value(masked, pair)}): check "
-        "the magnification, or give --pixel-size."
+        f"({change}): check the magnification, or give --pixel-size."
     ]
 
 

@@ -24,6 +24,9 @@ _FSC: Mapping[str, tuple[str, int, bool, bool]] = {
     "cross_fsc_half_map": ("One half-map with the truth, estimated", 0, True, False),
     "backprojection_masked": ("Back-projection, masked", 3, False, False),
     "backprojection_phase_randomised": ("Back-projection, phases randomised", 6, True, False),
+    "half_maps_spherical": ("Half-maps, soft sphere", 2, True, False),
+    "backprojection_spherical": ("Back-projection, soft sphere", 4, True, False),
+    "half_bit": ("Half a bit", 5, True, False),
 }
 _COLOURS = 7
 NOT_RESOLVED = "not resolved"
