@@ -1,7 +1,10 @@
 """``gemmap aggregate``, ``merge`` and ``subtract`` as a user types them."""
 
+import json
 from pathlib import Path
 
+import mrcfile
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -36,6 +39,33 @@ def test_parts_are_made_added_and_taken_out(folder):
     assert (code, "60 particles" in text, "of 2 parts" in text) == (0, True, True)
     code, text = run("subtract", both, folder / "c.star", "-o", rest, "-q", "--threads", 1)
     assert (code, "40 particles" in text) == (0, True)
+
+
+def test_a_fit_of_sums_is_that_of_their_particles(folder, tmp_path):
+    """The same sums, noise and extents as a run of the same particles: the same maps."""
+    sums, fitted, plain = tmp_path / "all.safetensors", tmp_path / "fitted", tmp_path / "run"
+    options = ("--max-steps", 2, "--threads", 1, "--no-local-resolution", "-q")
+    assert run("aggregate", folder / "particles.star", "-o", sums, "--threads", 1, "-q")[0] == 0
+    code, text = run("fit", sums, "-o", fitted, *options)
+    assert code == 0, text
+    assert "Particles 60 used" in text
+    assert run("reconstruct", folder / "particles.star", "-o", plain, *options)[0] == 0
+    for name in ("run_half1_class001_unfil", "run_half2_class001_unfil", "run_class001", "backprojection"):
+        np.testing.assert_array_equal(mrcfile.read(fitted / f"{name}.mrc"), mrcfile.read(plain / f"{name}.mrc"))
+    job, expected = (json.loads((path / "job.json").read_text()) for path in (fitted, plain))
+    assert job["status"] == "finished"
+    assert job["resolutions"]["map"] == expected["resolutions"]["map"]
+    assert (fitted / "report.html").is_file()
+    assert not (fitted / "particles.star").exists()
+    code, text = run("fit", sums, "-o", fitted)
+    assert (code, "exists; choose another folder" in text) == (2, True)
+
+
+def test_a_file_that_holds_no_sums_is_not_fitted(tmp_path):
+    (tmp_path / "x.safetensors").write_text("x")
+    code, text = run("fit", tmp_path / "x.safetensors", "-o", tmp_path / "out")
+    assert (code, "is damaged or no safetensors file" in text) == (2, True)
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

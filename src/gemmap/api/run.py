@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from gemmap.api.judging import judge
 from gemmap.api.plan import ReconstructionPlan
 from gemmap.api.recording import Recorder
 from gemmap.api.result import ReconstructionResult
@@ -30,8 +31,6 @@ from gemmap.report.record import InputFile, RunRecord, peak_memory_bytes
 from gemmap.report.run_folder import MAP_NAME, RunFolder
 from gemmap.report.summary import RunSummary, duration_text, summary_lines
 from gemmap.report.validation_text import detail_lines, validation_record
-from gemmap.validate.masks import soft_mask_from_map
-from gemmap.validate.postprocess import Maps, PostprocessOptions, postprocess
 from gemmap.validate.views import view_distribution
 
 #: Maps written: three fits, each with its back-projection and voxels, the mask, the sharpened map, and three of local
@@ -171,29 +170,8 @@ def _compute(
     recorder = Recorder(progress, folder, plan.table.pixel_size_a, plan.options.save_aggregates)
     reconstruction = reconstruct_halves(plan.table, plan.stack, plan.config, recorder, plan.mask, keeper)
     fitted = time.perf_counter()
-    half1, half2 = reconstruction.half1, reconstruction.half2
-    if plan.mask is None:
-        mask_name = "soft mask from the map"
-        mask = soft_mask_from_map(
-            0.5 * (half1.map + half2.map),
-            reconstruction.pixel_size_a,
-            reconstruction.particle_diameter_a,
-            workers=plan.n_threads,
-        )
-    else:
-        mask, mask_name = plan.mask, "the mask given"
-    maps = Maps(
-        half1.map,
-        half2.map,
-        reconstruction.pixel_size_a,
-        mask,
-        mask_name,
-        (half1.backprojection, half2.backprojection),
-        reconstruction.full.map,
-    )
-    options = PostprocessOptions(plan.local_sampling_a, particle_diameter_a=reconstruction.particle_diameter_a)
     times = StageTimes(recorder)
-    validation = postprocess(maps, options, plan.n_threads, times)
+    validation = judge(reconstruction, plan.mask, plan.local_sampling_a, plan.n_threads, times)
     used, dead = _without_dead(plan, reconstruction)
     views = view_distribution(used.rotations, plan.config.group)
     assessed = time.perf_counter()
@@ -239,6 +217,22 @@ def _dead_notes(dead: Mapping[int, str], plan: ReconstructionPlan) -> list[str]:
     ]
 
 
+def fits_record(reconstruction: Reconstruction) -> dict[str, Any]:
+    """Return how the three fits went."""
+    fits = {"half1": reconstruction.half1, "half2": reconstruction.half2, "full": reconstruction.full}
+    return {
+        name: {
+            "n_particles": fit.n_particles,
+            "n_gaussians": len(fit.gaussians),
+            "n_steps": fit.steps[-1].step,
+            "stopped_because": fit.stopped_because,
+            "details": fit.details,
+            "steps": fit.steps,
+        }
+        for name, fit in fits.items()
+    }
+
+
 def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
     r = result.reconstruction
     fits = {"half1": r.half1, "half2": r.half2, "full": r.full}
@@ -256,17 +250,7 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
         "details": r.details,
         "trial_scores": r.trial_scores,
         "validation": validation_record(result.validation, fitted=True),
-        "fits": {
-            name: {
-                "n_particles": fit.n_particles,
-                "n_gaussians": len(fit.gaussians),
-                "n_steps": fit.steps[-1].step,
-                "stopped_because": fit.stopped_because,
-                "details": fit.details,
-                "steps": fit.steps,
-            }
-            for name, fit in fits.items()
-        },
+        "fits": fits_record(r),
     }
     seeds = {f"fit_{name}": fit.seed for name, fit in fits.items()}
     seeds["random_phases"] = result.assessment.maps.seed

@@ -13,6 +13,7 @@ from gemmap.cli import (
     demo,
     evidence,
     export,
+    fit,
     mask,
     reconstruct,
     report,
@@ -39,6 +40,7 @@ app.command(epilog=mask.EXAMPLE)(mask.mask)
 app.command(epilog=sums.AGGREGATE_EXAMPLE)(sums.aggregate)
 app.command(epilog=sums.MERGE_EXAMPLE)(sums.merge)
 app.command(epilog=sums.SUBTRACT_EXAMPLE)(sums.subtract)
+app.command(epilog=fit.EXAMPLE)(fit.fit)
 app.command(epilog=export.EXPORT_EXAMPLE)(export.export)
 app.command(epilog=export.VOXELIZE_EXAMPLE)(export.voxelize)
 app.command(epilog=convert.EXAMPLE)(convert.convert)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 AGGREGATE_EXAMPLE = (
     "[bold]Example:[/bold] gemmap aggregate day1.star -o day1.safetensors\n\n"
-    "Then gemmap merge day1.safetensors day2.safetensors -o all.safetensors."
+    "Then gemmap merge day1.safetensors day2.safetensors -o all.safetensors, and gemmap fit all.safetensors -o run1."
 )
 MERGE_EXAMPLE = "[bold]Example:[/bold] gemmap merge part*.safetensors -o all.safetensors"
 SUBTRACT_EXAMPLE = (

@@ -132,7 +132,7 @@ class RunFolder:
         """Write the aggregate of ``half1`` or ``half2``."""
         save_tensors(self.path / f"aggregate_{name}.safetensors", *aggregate_to_tensors(aggregate))
 
-    def write_validation(self, reconstruction: Reconstruction, result: Postprocess, views: Views) -> None:
+    def write_validation(self, reconstruction: Reconstruction, result: Postprocess, views: Views | None) -> None:
         """Write mask, curves, noise spectra, sharpened map, local and directional resolution, and figures."""
         r, box_px, pixel_size_a = reconstruction, len(result.mask), reconstruction.pixel_size_a
         write_validation(self.path, result, views, pixel_size_a, SHARPENED_NAME)
