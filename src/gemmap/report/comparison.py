@@ -145,7 +145,7 @@ def _filter_text(result: Comparison, details: ModelReport | None) -> str:
         return cut
     if result.bfactor_a2 is None:
         return f"{cut}, the model with its own B-factors"
-    return f"{cut}, {result.bfactor_a2:+.0f} Å^2 added to the model's B-factors to match the map"
+    return f"{cut}, {round(result.bfactor_a2):+d} Å^2 added to the model's B-factors to match the map"
 
 
 def _correlation_rows(details: ModelReport) -> list[tuple[str, str]]:
