@@ -1,5 +1,6 @@
 """``gemmap evidence`` on a run, as a user types it."""
 
+import html
 import json
 import shutil
 from pathlib import Path
@@ -43,6 +44,10 @@ def test_all_tests_are_done_and_recorded(gemmap, copy):
     assert (copy / "evidence.png").stat().st_size > 5000
     assert "evidence.png" in (copy / "README.txt").read_text()
     assert record["held-out"]["n_held_out"] == 20
+    page = (copy / "report.html").read_text()
+    assert "Is it real?" in page
+    assert html.escape(record["held-out"]["text"]) in page
+    assert 'src="data:image/png;base64,' in page
 
 
 def test_a_test_is_added_to_those_done_before(gemmap, copy):

@@ -30,6 +30,7 @@ from gemmap.report.evidence_files import (
     write_record,
     write_table,
 )
+from gemmap.report.html.page import write_report
 from gemmap.report.record import write_readme
 from gemmap.report.run_folder import JOB_NAME, LOG_NAME
 
@@ -165,6 +166,7 @@ def _do(
     if drawn:
         write_evidence_figure(run / FIGURE_NAME, drawn, case.box_px, case.pixel_size_a)
     write_readme(run)
+    write_report(run)
     return found
 
 

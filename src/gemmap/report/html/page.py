@@ -5,7 +5,7 @@ from pathlib import Path
 from string import Template
 
 from gemmap.io.atomic import atomic_path
-from gemmap.report.html import course, curves, origin, scene, slices, views
+from gemmap.report.html import course, curves, judged, origin, scene, slices, views
 from gemmap.report.html.files import RunFiles
 from gemmap.report.html.markup import Html, join, json_script, printable, tag
 from gemmap.report.html.section import Section
@@ -74,6 +74,8 @@ def _sections(run: RunFiles) -> list[Section]:
         curves.resolution(run),
         scene.scene(volumes),
         slices.slices(volumes),
+        *judged.validation(run),
+        *judged.evidence(run),
         views.directions(run),
         views.optics(run),
         curves.noise(run),
