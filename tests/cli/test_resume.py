@@ -138,7 +138,7 @@ def test_kill_9_again_and_again(gemmap: Callable, simulated: Path, tmp_path: Pat
     assert set(Checkpoint(run / "checkpoint", 0).names()) == {"half1_set0", "half1_set1", "half1_set2", "seconds"}
     killed("gemmap.report.run_folder write_map 3", *again)
     killed("gemmap.io.checkpoint Checkpoint._clear_strangers 5", *again)
-    killed("gemmap.api.run postprocess 1", *again)
+    killed("gemmap.api.run judge 1", *again)
     assert "full_fit" in Checkpoint(run / "checkpoint", 0).names()
     killed("gemmap.api.run remove_checkpoint 1", *again)
     job = json.loads((run / "job.json").read_text())
