@@ -11,7 +11,7 @@ from gemmap.fit.backprojection import back_projection
 from gemmap.fit.held_out import HeldOutScore
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.region import Region, to_cube
-from gemmap.fit.trials import QUICK
+from gemmap.fit.trials import SIGN
 from gemmap.fit.voxels import blur, fit_voxels
 
 #: Every fourth image is held out.
@@ -47,5 +47,5 @@ def compare_signs(images: SmallImages, assumption: Assumption) -> SignScores:
     scored = []
     for sign in (1.0, -1.0):
         signed = replace(equations, data=equations.data * sign)
-        scored.append(score.measure(sign * blur(fit_voxels(signed, window, QUICK), QUICK.blob_px, signed.grid)))
+        scored.append(score.measure(sign * blur(fit_voxels(signed, window, SIGN), SIGN.blob_px, signed.grid)))
     return SignScores(scored[0].value, scored[1].value, score.error(scored[0], scored[1]))

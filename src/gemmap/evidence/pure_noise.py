@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
-import scipy.stats
+from scipy.special import ndtri
 
 from gemmap._types import Curve, Volume
 from gemmap.evidence.case import Case, Labelled
@@ -97,4 +97,4 @@ def chance(mask: Volume | None, box_px: int, order: int = 1) -> Curve:
     n_shells = max(box_px // 2 + 1 - FIRST_SHELL, 1)
     level = 0.5 * (1.0 + _CONFIDENCE ** (1.0 / n_shells))
     points = np.maximum(independent_points(mask, box_px) / order, 1.0)
-    return np.asarray(scipy.stats.norm.ppf(level) / np.sqrt(2.0 * points))
+    return np.asarray(ndtri(level) / np.sqrt(2.0 * points))

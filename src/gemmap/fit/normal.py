@@ -16,6 +16,7 @@ from torch import Tensor
 
 from gemmap.errors import NumericsError
 from gemmap.fit.aggregate import Aggregate
+from gemmap.fit.convolution import convolve, to_planes
 
 #: Pixels between the particle sphere and the faces of the cube in which a map is fitted.
 MARGIN_PX = 7
@@ -26,18 +27,6 @@ def working_size(box_px: int, radius_px: float) -> int:
     return min(box_px, 2 * int(np.ceil(radius_px + MARGIN_PX)))
 
 
-def fourier(volume: Float[Tensor, "d d d"], size: int) -> Tensor:
-    """Half-complex transform of a cube zero-padded to ``size`` (origin at index 0: for circular convolutions only)."""
-    transform: Tensor = torch.fft.rfftn(volume, s=(size, size, size))
-    return transform
-
-
-def inverse(transform: Tensor, size: int, crop: int) -> Float[Tensor, "c c c"]:
-    """Inverse of :func:`fourier`, cut to the first ``crop`` samples of each axis."""
-    volume: Tensor = torch.fft.irfftn(transform, s=(size, size, size))
-    return volume[:crop, :crop, :crop]
-
-
 @dataclass(frozen=True, eq=False)
 class NormalEquations:
     """K and b on a centred cube of ``size`` voxels, on a device; origin at index size//2.
@@ -45,14 +34,15 @@ class NormalEquations:
     Attributes
     ----------
     kernel
-        Transform of K on a grid of ``grid`` >= 2 size samples (or the aggregate's grid): real, >= 0.
+        Transform of K on a grid of ``grid`` >= 2 size samples (or the aggregate's grid), planes of constant x frequency
+        first: real, >= 0.
     data
         b, (size, size, size).
     unit
         Grey value of density 1.
     """
 
-    kernel: Tensor
+    kernel: Float[Tensor, "h g g"]
     data: Float[Tensor, "d d d"]
     size: int
     grid: int
@@ -74,14 +64,14 @@ class NormalEquations:
         if not (np.isfinite(at_zero) and at_zero > 0):
             raise NumericsError("The particles carry no information: all their weights are zero; check CTFs and poses.")
         unit = at_zero**-0.5
-        kernel = torch.fft.rfftn(torch.fft.ifftshift(lags)).real.mul_(unit**2).clamp_min_(0.0).contiguous()
+        kernel = to_planes(torch.fft.rfftn(torch.fft.ifftshift(lags)).real.mul_(unit**2).clamp_min_(0.0))
         del lags
         data = _without_kernel(torch.from_numpy(aggregate.numerator).to(device), size)
         return cls(kernel, data.mul_(unit), size, grid, unit)
 
     def apply(self, volume: Float[Tensor, "d d d"]) -> Float[Tensor, "d d d"]:
         """K V."""
-        return inverse(fourier(volume, self.grid) * self.kernel, self.grid, self.size)
+        return convolve(volume, self.kernel)
 
     def gradient(self, volume: Float[Tensor, "d d d"]) -> tuple[Float[Tensor, "d d d"], float]:
         """K V - b and the data term 1/2 V'KV - b'V."""

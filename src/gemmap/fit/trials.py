@@ -22,8 +22,9 @@ from gemmap.fit.residual import add_residual, error_variance
 from gemmap.fit.split import Split
 from gemmap.fit.voxels import VoxelSettings, blur, fit_voxels, noise_of_blob
 
-#: A first look: where the particle is, and whether it is bright.
+#: A first look: where the particle is. Whether it is bright is told as well by the first iterations of it.
 QUICK = VoxelSettings(0.7, 0.5, 10)
+SIGN = replace(QUICK, iterations=3)
 #: Every second step is scored. A trial stops when this many scores in a row are not better, beyond noise, than the best
 #: so far; it may not choose fewer steps than the least, since it sees fewer particles than the fit it decides for.
 PATIENCE, LEAST_STEPS = 2, 2
@@ -117,11 +118,15 @@ def _positive_score(
     maps = [to_cube(back_projection(a), region.size, device) for a in (split.seen, split.all_held_out())]
     everywhere = region.on(device)
     score = HeldOutScore(maps[0], maps[1], everywhere, order)
-    densities = []
-    for sign in (1.0, -1.0):
-        signed = replace(equations, data=equations.data * sign)
-        densities.append(blur(fit_voxels(signed, everywhere, QUICK), QUICK.blob_px, signed.grid))
-    positive, negative = score.measure(densities[0]), score.measure(-densities[1])
+    early: list[Tensor] = []
+
+    def keep_early(iteration: int, u: Tensor) -> None:
+        if iteration == SIGN.iterations:
+            early.append(u)
+
+    quick = fit_voxels(equations, everywhere, QUICK, keep_early)
+    early.append(-fit_voxels(replace(equations, data=-equations.data), everywhere, SIGN))
+    positive, negative = (score.measure(blur(u, QUICK.blob_px, equations.grid)) for u in early)
     least = max(INVERTED_MARGIN * positive.value, positive.value + INVERTED_ERRORS * score.error(positive, negative))
     if refuse_dark and negative.value > least:
         raise InputError(
@@ -129,6 +134,7 @@ def _positive_score(
             f"{negative.value:.3f}) than positive density ({positive.value:.3f}); expected bright particles, add "
             "--invert (or leave it out)."
         )
-    envelope = region.envelope(to_box(densities[0], split.seen.box_px, equations.unit), split.seen.pixel_size_a)
+    density = to_box(blur(quick, QUICK.blob_px, equations.grid), split.seen.box_px, equations.unit)
+    envelope = region.envelope(density, split.seen.pixel_size_a)
     window: Float[Tensor, "d d d"] = to_cube(envelope, region.size, device)
     return HeldOutScore(maps[0], maps[1], window, order)

@@ -13,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gemmap.fit.normal import NormalEquations, fourier, inverse
+from gemmap.fit.convolution import convolve
+from gemmap.fit.normal import NormalEquations
 
 #: Density at the outer end of the region's soft edge costs this many times more, so that noise fades out there instead
 #: of ending on a sphere that both halves share.
@@ -29,26 +30,25 @@ class VoxelSettings:
     iterations: int = 20
 
 
-def blob_transform(size: int, sigma_px: float, device: torch.device) -> Tensor:
-    """Transform of a normalised isotropic Gaussian at the origin on the half-complex grid of side ``size``."""
+def blob_transform(size: int, sigma_px: float, device: torch.device) -> Float[Tensor, "h m m"]:
+    """Transform of a normalised isotropic Gaussian at the origin, on a grid of side ``size``, x frequency first."""
     k = torch.fft.fftfreq(size, device=device)
     x = torch.fft.rfftfreq(size, device=device)
     g, gx = (torch.exp(-2.0 * (math.pi * sigma_px * f) ** 2) for f in (k, x))
-    return g[:, None, None] * g[None, :, None] * gx[None, None, :]
+    return gx[:, None, None] * g[None, :, None] * g[None, None, :]
 
 
 def noise_of_blob(equations: NormalEquations, sigma_px: float) -> float:
     """Standard deviation of (blob * b) per voxel under white noise."""
     g = blob_transform(equations.grid, sigma_px, equations.kernel.device)
-    full = torch.full((g.shape[-1],), 2.0, device=g.device)
+    full = torch.full((len(g), 1, 1), 2.0, device=g.device)
     full[0] = full[-1] = 1.0
     return math.sqrt(float((equations.kernel * g * g * full).sum() / (equations.kernel * full).sum()))
 
 
 def blur(volume: Float[Tensor, "d d d"], sigma_px: float, grid: int) -> Float[Tensor, "d d d"]:
     """Return blob * u, computed on a zero-padded grid."""
-    size = volume.shape[0]
-    return inverse(fourier(volume, grid) * blob_transform(grid, sigma_px, volume.device), grid, size)
+    return convolve(volume, blob_transform(grid, sigma_px, volume.device))
 
 
 def fit_voxels(
@@ -61,18 +61,17 @@ def fit_voxels(
 
     ``watch(iteration, u)`` is called after every iteration.
     """
-    grid, size = equations.grid, equations.size
-    blob = blob_transform(grid, settings.blob_px, equations.kernel.device)
+    blob = blob_transform(equations.grid, settings.blob_px, equations.kernel.device)
     kernel = equations.kernel * blob * blob
     step = 1.0 / float(kernel.max())
     level = settings.penalty * noise_of_blob(equations, settings.blob_px)
     price = level * (1.0 + EDGE_PENALTY * (1.0 - region))
-    linear = inverse(fourier(equations.data, grid) * blob, grid, size) - price
+    linear = convolve(equations.data, blob) - price
     inside = (region > 0).to(linear.dtype)
     u = torch.zeros_like(linear)
     y, t = u, 1.0
     for iteration in range(1, settings.iterations + 1):
-        descent = inverse(fourier(y, grid) * kernel, grid, size).sub_(linear)
+        descent = convolve(y, kernel).sub_(linear) if iteration > 1 else -linear
         new = torch.add(y, descent, alpha=-step).clamp_min_(0.0).mul_(inside)
         if float(torch.sum((y - new) * (new - u))) > 0.0:
             t = 1.0
