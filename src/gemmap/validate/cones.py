@@ -18,8 +18,8 @@ HALF_ANGLE_DEG = 20.0
 N_CELLS = 8192
 #: With fewer points a cone takes the FSC of its whole shell: nothing is known about direction there.
 _LEAST_POINTS = 20
-#: Axes whose cones are looked up at once.
-_AT_ONCE = 512
+#: Axes whose cones are looked up at once, and Fourier points that are added up at once.
+_AT_ONCE, _POINTS_AT_ONCE = 512, 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,16 +44,27 @@ class CellSums:
     def of(cls, f1: Complex[np.ndarray, "n n h"], f2: Complex[np.ndarray, "n n h"]) -> "CellSums":
         """Sum the points of two half-complex transforms, shells 1 .. N//2."""
         n, n_shells, cells = len(f1), len(f1) // 2 + 1, half_sphere(N_CELLS)
-        sums = tuple(np.zeros(len(cells) * n_shells) for _ in range(4))
+        sums = np.zeros((4, len(cells) * n_shells))
+        # Totals are many: going over them for every plane would take longer than the points do.
+        waiting: list[tuple[np.ndarray, ...]] = []
+
+        def add_up() -> None:
+            place, *terms = (np.concatenate(parts) for parts in zip(*waiting, strict=True))
+            for total, values in zip(sums, terms, strict=True):
+                total += np.bincount(place, values, len(total))
+            waiting.clear()
+
         for (inside, cell, shell), a, b in zip(cells_of_points(n, cells), f1, f2, strict=True):
-            place = cell.astype(np.int64) * n_shells + shell
             # Points with kx = 0 stand beside their mates; all others stand for theirs.
             weight = np.where(np.arange(inside.shape[1]) == 0, 1.0, 2.0)[np.nonzero(inside)[1]]
             g1, g2 = a[inside].astype(np.complex128), b[inside].astype(np.complex128)
-            terms = np.ones(len(place)), (g1 * g2.conj()).real, np.abs(g1) ** 2, np.abs(g2) ** 2
-            for total, values in zip(sums, terms, strict=True):
-                total += np.bincount(place, weight * values, len(total))
-        return cls(cells, *(total.reshape(len(cells), n_shells) for total in sums))
+            products = (g1 * g2.conj()).real, np.abs(g1) ** 2, np.abs(g2) ** 2
+            waiting.append((cell.astype(np.int64) * n_shells + shell, weight, *(weight * p for p in products)))
+            if sum(len(part[0]) for part in waiting) >= _POINTS_AT_ONCE:
+                add_up()
+        if waiting:
+            add_up()
+        return cls(cells, *sums.reshape(4, len(cells), n_shells))
 
     def whole(self) -> Curve:
         """FSC of all directions together."""
