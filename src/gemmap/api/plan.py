@@ -4,10 +4,11 @@ import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from gemmap._types import Volume
+from gemmap._types import Int, Volume
 from gemmap.api.check import require_usable
 from gemmap.api.framing import FramedParticles, as_stated, frame_particles, read_mask, with_boxes
 from gemmap.api.options import ReconstructionOptions
@@ -19,7 +20,7 @@ from gemmap.fit.split import LEAST_PARTICLES
 from gemmap.kernels import threads
 from gemmap.particles.frame import SMALLEST_BOX_PX
 from gemmap.particles.halves import HalfSplit, assign_halves
-from gemmap.particles.stack import ImageStack
+from gemmap.particles.stack import ImageStack, SelectedStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import background_window
 from gemmap.report.summary import label_lines, memory_text
@@ -94,6 +95,29 @@ class ReconstructionPlan:
     def can_resume(self) -> bool:
         """Whether another process could go on: particles in memory are gone with this one."""
         return self.options.particles is not None
+
+    def select(self, rows: Int[np.ndarray, " k"], half: Int[np.ndarray, " k"] | None = None) -> Self:
+        """Return the plan of some of the particles.
+
+        Parameters
+        ----------
+        rows
+            Which.
+        half
+            Their half-sets, 1 or 2, in the place of those of the plan.
+
+        Raises
+        ------
+        InputError
+            If a half of them is too small to be reconstructed.
+        """
+        table, as_read = self.table.select(rows), self.table_as_read.select(rows)
+        if half is not None:
+            table, as_read = replace(table, half=half), replace(as_read, half=half)
+        _require_enough(table, self.config)
+        return replace(
+            self, table=table, stack=SelectedStack(self.stack, rows), table_as_read=as_read, split=self.split.of(table)
+        )
 
     def lines(self) -> list[str]:
         """Return the plan in words."""

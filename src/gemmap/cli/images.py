@@ -85,3 +85,6 @@ Memory: TypeAlias = Annotated[
         rich_help_panel=RUN_PANEL,
     ),
 ]
+Device: TypeAlias = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.", rich_help_panel=RUN_PANEL)
+]

@@ -76,6 +76,46 @@ def assign_halves(table: ParticleTable, seed: int) -> tuple[ParticleTable, HalfS
     return table, split
 
 
+def halves_of_ids(ids: Int[np.ndarray, " n"], seed: int) -> Int[np.ndarray, " n"]:
+    """Half-set 1 or 2 of every image by what it is recognised by: the same whatever else is there, and in any order.
+
+    Parameters
+    ----------
+    ids
+        (n,) int64 (:func:`gemmap.particles.identity.image_ids`).
+    seed
+        Of the draw. The bit is drawn by the mixer of SplitMix64 (Steele, Lea and Flood 2014), so halves of n images
+        differ by about sqrt(n).
+    """
+    mixed = ids.view(np.uint64) + np.uint64(seed % 2**64) * np.uint64(0x9E3779B97F4A7C15)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return 1 + ((mixed >> np.uint64(63)) & np.uint64(1)).astype(np.int64)
+
+
+def rows_of_part(images: Int[np.ndarray, " n"], part: int, n_parts: int) -> Int[np.ndarray, " k"]:
+    """Rows of part 1 .. ``n_parts`` of particles cut into runs of equally many images; copies of one stay together.
+
+    Parameters
+    ----------
+    images
+        Number of every particle's image (:attr:`gemmap.particles.table.ParticleTable.original_image`).
+
+    Raises
+    ------
+    InputError
+        If there is no such part, or more parts than images.
+    """
+    number = by_appearance(images)
+    n_images = int(number.max()) + 1 if len(number) else 0
+    if not 1 <= part <= n_parts <= n_images:
+        raise InputError(
+            f"Part {part} of {n_parts} of {n_images:,} images was asked for; expected I/N with I from 1 to N, and no "
+            "more parts than images."
+        )
+    return np.flatnonzero(number * n_parts // n_images == part - 1)
+
+
 def by_appearance(images: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
     """Number images 0, 1, .. as they first appear: 0 .. n-1 in order if each row has an image of its own."""
     _, first, inverse = np.unique(images, return_index=True, return_inverse=True)
