@@ -19,7 +19,7 @@ from gemmap.fit.memory import MemoryPlan, plan_memory, require_memory
 from gemmap.fit.split import LEAST_PARTICLES
 from gemmap.kernels import threads
 from gemmap.particles.frame import SMALLEST_BOX_PX
-from gemmap.particles.halves import HalfSplit, assign_halves
+from gemmap.particles.halves import HalfSplit, assign_halves, rows_of_part
 from gemmap.particles.stack import ImageStack, SelectedStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import background_window
@@ -118,6 +118,17 @@ class ReconstructionPlan:
         return replace(
             self, table=table, stack=SelectedStack(self.stack, rows), table_as_read=as_read, split=self.split.of(table)
         )
+
+    def part(self, number: int, n_parts: int) -> Self:
+        """Return the plan of part 1 .. ``n_parts`` of the particles; half-sets and working size are those of all.
+
+        Raises
+        ------
+        InputError
+            If there is no such part, or a half of it is too small.
+        """
+        rows = rows_of_part(self.table.original_image, number, n_parts)
+        return replace(self.select(rows), source=f"{self.source}, part {number} of {n_parts}")
 
     def lines(self) -> list[str]:
         """Return the plan in words."""

@@ -3,6 +3,7 @@
 Rows that share an image (copies made by symmetry expansion) carry the same noise: they are never in both halves.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -91,6 +92,20 @@ def halves_of_ids(ids: Int[np.ndarray, " n"], seed: int) -> Int[np.ndarray, " n"
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     return 1 + ((mixed >> np.uint64(63)) & np.uint64(1)).astype(np.int64)
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """Return I and N of ``I/N``.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if match is None:
+        raise InputError(f"The part is {text!r}; expected I/N, such as 3/16.")
+    return int(match[1]), int(match[2])
 
 
 def rows_of_part(images: Int[np.ndarray, " n"], part: int, n_parts: int) -> Int[np.ndarray, " k"]:
