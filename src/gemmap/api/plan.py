@@ -11,10 +11,12 @@ import numpy as np
 from gemmap._types import Int, Volume
 from gemmap.api.check import require_usable
 from gemmap.api.framing import FramedParticles, as_stated, frame_particles, read_mask, with_boxes
+from gemmap.api.gpu import gpu_text, plan_gpu
 from gemmap.api.options import ReconstructionOptions
 from gemmap.api.reading import read
 from gemmap.errors import BackendError, InputError
 from gemmap.fit.config import FitConfig
+from gemmap.fit.gpu_memory import GpuMemoryPlan
 from gemmap.fit.memory import MemoryPlan, plan_memory, require_memory
 from gemmap.fit.split import LEAST_PARTICLES
 from gemmap.kernels import threads
@@ -51,6 +53,8 @@ class ReconstructionPlan:
         Threads in use.
     memory
         Needed and available.
+    gpu_memory
+        Allowed of a GPU and how it is used; None where the user does not say.
     source
         File and format of the particles, in words.
     n_excluded
@@ -77,6 +81,7 @@ class ReconstructionPlan:
     mask: Volume | None
     n_threads: int
     memory: MemoryPlan
+    gpu_memory: GpuMemoryPlan | None
     source: str
     n_excluded: int
     inputs: tuple[Path, ...]
@@ -146,6 +151,7 @@ class ReconstructionPlan:
                 f"{memory_text(self.memory.total_bytes)} needed, {memory_text(self.memory.available_bytes)} available"
                 f"{self._limit} ({parts})",
             ),
+            *([] if self.gpu_memory is None else [("GPU memory", gpu_text(self.gpu_memory))]),
         ]
         return [*label_lines(rows), *(f"Note: {note}" for note in self.notes)]
 
@@ -186,9 +192,14 @@ def plan_reconstruction(
     local_sampling_a, local_notes = _local_sampling(options, framed)
     memory = plan_memory(stack.box_px, len(table), batch_size, options.memory_bytes)
     require_memory(memory)
+    gpu_memory = plan_gpu(options, config.device, stack.box_px, batch_size)
     return ReconstructionPlan(
         options=options,
-        config=replace(config, chunk_bytes=memory.chunk_bytes),
+        config=replace(
+            config,
+            chunk_bytes=memory.chunk_bytes,
+            device_images=None if gpu_memory is None else gpu_memory.batch_images,
+        ),
         table=table,
         stack=stack,
         # What is said to be dark is so in the record too.
@@ -198,6 +209,7 @@ def plan_reconstruction(
         mask=mask,
         n_threads=threads.configure(options.threads),
         memory=memory,
+        gpu_memory=gpu_memory,
         source=loaded.source,
         n_excluded=loaded.n_in_source - len(table),
         inputs=(*options.input_files, *loaded.stack_files),

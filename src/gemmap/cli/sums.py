@@ -73,6 +73,7 @@ def aggregate(
     part: PartOf = None,
     threads: images.Threads = None,
     memory: images.Memory = None,
+    gpu_memory: images.GpuMemory = None,
     device: images.Device = "auto",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -122,6 +123,7 @@ def aggregate(
             seed=seed,
             threads=threads,
             memory=memory,
+            gpu_memory=gpu_memory,
             device=device,
         )
     )
