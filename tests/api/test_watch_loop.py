@@ -259,7 +259,7 @@ def test_a_stop_keeps_what_was_added_in_the_same_turn(write, watch, tmp_path, mo
 
     monkeypatch.setattr(loop, "take", stopped)
     with pytest.raises(
-        KeyboardInterrupt, match=r"Stopped; .* keeps 50 particles, none were fitted this time: the same"
+        KeyboardInterrupt, match=r"Stopped; .* keeps 50 particles, none were fitted yet this time: the same"
     ):
         watch()
     assert sums_of(tmp_path).n_particles == 50

@@ -88,7 +88,7 @@ def halves_of_ids(ids: Int[np.ndarray, " n"], seed: int) -> Int[np.ndarray, " n"
         Of the draw. The bit is drawn by the mixer of SplitMix64 (Steele, Lea and Flood 2014), so halves of n images
         differ by about sqrt(n).
     """
-    mixed = ids.view(np.uint64) + np.uint64(seed % 2**64) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = ids.view(np.uint64) + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     return 1 + ((mixed >> np.uint64(63)) & np.uint64(1)).astype(np.int64)
