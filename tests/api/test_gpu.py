@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from gemmap.api import gpu
 from gemmap.api.options import ReconstructionOptions
@@ -24,7 +25,7 @@ def arrays() -> tuple[ParticleTable, ArrayStack]:
     images = np.random.default_rng(0).normal(size=(N, BOX, BOX)).astype(np.float32)
     zeros = np.zeros(N, int)
     table = ParticleTable(
-        rotations=np.tile(np.eye(3), (N, 1, 1)), shifts_a=np.zeros((N, 2)), ctf=None, scale=np.ones(N),
+        rotations=Rotation.random(N, rng=0).as_matrix(), shifts_a=np.zeros((N, 2)), ctf=None, scale=np.ones(N),
         optics_group=zeros, optics=(OpticsGroup("a", 4.0),), half=1 + np.arange(N) % 2, stack_of=zeros,
         index_in_stack=np.arange(N), stacks=("a.mrcs",), image_sign=np.ones(N),
     )  # fmt: skip

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gemmap.api.options import ReconstructionOptions
-from gemmap.api.plan import ReconstructionPlan, plan_reconstruction
+from gemmap.api.plan import ReconstructionPlan, plan_reconstruction, resolve_device
 from gemmap.api.result import ReconstructionResult
 from gemmap.api.run import carry_out, used_options
 from gemmap.errors import InputError
@@ -94,7 +94,7 @@ class UnfinishedRun:
         device = before["device"] if device is None else device
         options = replace(
             own,
-            gpu_memory=None if device == "cpu" else own.gpu_memory,
+            gpu_memory=None if resolve_device(device) == "cpu" else own.gpu_memory,
             threads=min(before["threads"], cores.available()) if threads is None else threads,
             device=device,
             checkpoint_interval_s=interval_s,
