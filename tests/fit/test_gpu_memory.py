@@ -27,7 +27,7 @@ def test_what_the_grids_leave_is_for_images() -> None:
 def test_too_little_for_a_fit_is_one_sentence(short: int) -> None:
     with pytest.raises(
         InputError,
-        match=r"A box of 64 px needs at least 0\.04 GB of the GPU's memory and --gpu-memory allows 0\.0\d GB; allow",
+        match=r"A box of 64 px needs at least 0\.0434 GB of the GPU's memory and --gpu-memory allows 0\.0\d+ GB; allow",
     ):
         plan_gpu_memory(64, 96 * POINTS - short)
 

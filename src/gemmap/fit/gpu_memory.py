@@ -51,8 +51,8 @@ def plan_gpu_memory(box_px: int, limit_bytes: int, batch_size: int = 0) -> GpuMe
     least = max(grids + image_bytes, FIT_BYTES * points + batch_bytes(box_px, batch_size))
     if least > limit_bytes:
         raise InputError(
-            f"A box of {box_px} px needs at least {least / 1e9:.2f} GB of the GPU's memory and --gpu-memory allows "
-            f"{limit_bytes / 1e9:.2f} GB; allow more, downsample the particles, or give --device cpu."
+            f"A box of {box_px} px needs at least {least / 1e9:.3g} GB of the GPU's memory and --gpu-memory allows "
+            f"{limit_bytes / 1e9:.3g} GB; allow more, downsample the particles, or give --device cpu."
         )
     return GpuMemoryPlan(limit_bytes, least, (limit_bytes - grids) // image_bytes)
 
