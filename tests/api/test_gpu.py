@@ -54,7 +54,9 @@ def test_the_plan_says_it_and_the_pass_is_told(arrays, held) -> None:
 
 
 def test_too_little_is_refused_and_nothing_is_held(arrays, held) -> None:
-    with pytest.raises(InputError, match=r"needs at least 0\.00553 GB of the GPU's memory and --gpu-memory allows 0\.00553 GB"):
+    with pytest.raises(
+        InputError, match=r"needs at least 0\.00553 GB of the GPU's memory and --gpu-memory allows 0\.00553 GB"
+    ):
         plan_reconstruction(options(f"{LEAST // 1000 - 1}KB"), arrays)
     assert held == []
 

@@ -1,5 +1,6 @@
 """The turns of a watch, in this process and with a fit that takes no time: what is taken, skipped, said and kept."""
 
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,11 +14,14 @@ import pytest
 from gemmap.api.options import ReconstructionOptions
 from gemmap.api.sums import load_sums
 from gemmap.api.watch import loop
+from gemmap.api.watch.intake import NotSettledError, take
+from gemmap.api.watch.known_images import KnownImages
 from gemmap.api.watch.loop import Watch, WatchEnd
 from gemmap.api.watch.options import WatchOptions
 from gemmap.errors import BackendError, FormatError, InputError, OutputError
 from gemmap.fit.progress import Silent
 from gemmap.io.relion_write import write_star31
+from gemmap.io.settling import Settling
 from gemmap.particles import identity
 from gemmap.particles.table import ParticleTable
 from gemmap.simulate.config import SimulationConfig
@@ -202,6 +206,36 @@ def test_an_error_of_ours_ends_no_watch_and_is_in_the_log(write, watch, tmp_path
     end, _ = watch()
     assert (end.n_particles, end.set_aside) == (40, {"a.star": "a bug"})
     assert "Traceback" in (tmp_path / "run" / "watch.log").read_text()
+
+
+def test_a_stack_has_to_settle_and_to_stay_so_while_it_is_read(write, tmp_path):
+    """Its size may be right from the beginning, and its pixels come later."""
+    star, now = write("a", np.arange(50)), [0.0]
+    stack = star.with_suffix(".mrcs")
+    settling, nobody = Settling(1.0, lambda: now[0]), np.zeros(0, np.int64)
+
+    class Disturbing(Silent):
+        def start(self, stage: str, total: int, unit: str) -> None:
+            if stage == "reading and inserting particles of half 2":
+                os.utime(stack, ns=(now_ns, now_ns))
+
+    def taken(progress: Silent):
+        options = ReconstructionOptions(star, threads=1, device="cpu")
+        return take(options, settling, KnownImages(), nobody, progress)
+
+    with pytest.raises(NotSettledError):
+        taken(Silent())
+    os.utime(stack, ns=(1, 1))
+    now[0] += 1.0
+    with pytest.raises(NotSettledError):
+        taken(Silent())
+    now[0] += 1.0
+    now_ns = 2
+    with pytest.raises(NotSettledError):
+        taken(Disturbing())
+    assert settling.settled(stack) is None
+    now[0] += 1.0
+    assert taken(Silent()).sums.n_particles == 50
 
 
 def test_too_few_new_particles_wait_for_more(write, watch, tmp_path):
