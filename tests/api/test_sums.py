@@ -194,6 +194,18 @@ def test_half_the_copies_of_an_image_cannot_be_taken_out(folder, tmp_path):
     assert subtract(path, ReconstructionOptions(tmp_path / "twice.star", **options), threads=1).n_particles == 72
 
 
+def test_the_noise_of_many_parts_is_their_mean_over_the_particles(folder):
+    sums = load_sums(added(folder, "all"))
+    parts = tuple(replace(sums.parts[0], noise=(k + 1) * sums.parts[0].noise) for k in range(9))
+    part = np.repeat(np.arange(9), 10)
+    half = sums.members.half
+    spectra = SumsSource(replace(sums, parts=parts, members=replace(sums.members, part=part))).noise_spectra()
+    assert set(spectra) == {"half1_opticsGroup1", "half2_opticsGroup1"}
+    for number in (1, 2):
+        expected = (part[half == number] + 1).mean() * sums.parts[0].noise[number - 1, 0]
+        np.testing.assert_allclose(spectra[f"half{number}_opticsGroup1"], expected)
+
+
 def test_the_extent_of_sums_is_the_median_of_their_parts(folder):
     sums = load_sums(added(folder, "all"))
     source = SumsSource(sums)

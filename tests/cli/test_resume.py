@@ -273,6 +273,22 @@ def test_how_it_is_computed_may_change(gemmap: Callable, interrupted: Path, monk
     assert [after["config"][name] for name in ("threads", "device", "checkpoint_interval_s")] == [1, "cpu", 9.0]
 
 
+@pytest.mark.parametrize("device", ["cpu", "auto"])
+def test_a_limit_for_a_gpu_is_of_no_use_without_one(
+    gemmap: Callable, interrupted: Path, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run begun on a GPU with --gpu-memory goes on where there is none."""
+    job = interrupted / "job.json"
+    record = json.loads(job.read_text())
+    record["config"] |= {"device": "cuda", "gpu_memory": "4GB"}
+    job.write_text(json.dumps(record))
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert "PyTorch sees no GPU; give --device cpu" in refusal(gemmap, "--resume", interrupted)
+    outcome = gemmap("reconstruct", "--resume", interrupted, "--device", device)
+    assert outcome.code == 0, outcome.err
+    assert json.loads(job.read_text())["config"]["gpu_memory"] is None
+
+
 def test_what_is_no_run(gemmap: Callable, tmp_path: Path, interrupted: Path) -> None:
     (tmp_path / "empty").mkdir()
     for path in (tmp_path / "absent", tmp_path / "empty"):

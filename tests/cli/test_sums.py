@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from gemmap.api.sums import load_sums, merge
 from gemmap.cli.main import app
 
 
@@ -61,6 +62,63 @@ def test_a_fit_of_sums_is_that_of_their_particles(folder, tmp_path):
     assert (code, "exists; choose another folder" in text) == (2, True)
 
 
+@pytest.fixture(scope="module")
+def micrographs(folder: Path) -> Path:
+    """The particles, twenty of each of three micrographs; the sums of all of them are beside."""
+    lines, number = [], 0
+    for line in (folder / "particles.star").read_text().splitlines():
+        if "@particles.mrcs" in line:
+            line, number = f"{line} Micrographs/mic{number // 20}.mrc", number + 1
+        lines += [line, "_rlnMicrographName #15"] if line.startswith("_rlnOriginYAngst") else [line]
+    path = folder / "micrographs.star"
+    path.write_text("\n".join(lines) + "\n")
+    assert run("aggregate", path, "-o", folder / "sums.safetensors", "--threads", 1, "-q")[0] == 0
+    return path
+
+
+def test_a_micrograph_is_left_out_of_a_fit(folder, micrographs, tmp_path):
+    """In one step or in two, by its name or by a file of its particles: the same sums and maps."""
+    sums, rest = folder / "sums.safetensors", tmp_path / "rest.safetensors"
+    rows = [line for line in micrographs.read_text().splitlines() if "mic0" not in line and "mic2" not in line]
+    (folder / "mic1.star").write_text("\n".join(rows) + "\n")
+    options = ("--max-steps", 1, "--threads", 1, "--no-local-resolution", "-q")
+    named = ("--without", micrographs, "--without-micrograph", "mic1.mrc")
+    code, text = run("fit", sums, "-o", tmp_path / "named", *named, *options)
+    assert (code, "Particles 40 used, 20 excluded" in text) == (0, True), text
+    assert run("fit", sums, "-o", tmp_path / "listed", "--without", folder / "mic1.star", *options)[0] == 0
+    code, text = run("subtract", sums, micrographs, "--micrograph", "Micrographs/mic1.mrc", "-o", rest, "-q",
+                     "--threads", 1)  # fmt: skip
+    assert (code, "40 particles" in text) == (0, True)
+    assert run("fit", rest, "-o", tmp_path / "subtracted", *options)[0] == 0
+    expected = mrcfile.read(tmp_path / "subtracted" / "run_class001.mrc")
+    for name in ("named", "listed"):
+        np.testing.assert_array_equal(mrcfile.read(tmp_path / name / "run_class001.mrc"), expected)
+    job = json.loads((tmp_path / "named" / "job.json").read_text())
+    assert (job["results"]["n_particles"], job["results"]["n_excluded"]) == (40, 20)
+    assert job["config"]["without_micrographs"] == ["mic1.mrc"]
+    assert [Path(file["path"]).name for file in job["inputs"]] == ["sums.safetensors", "micrographs.star"]
+
+
+def test_parts_of_a_file_are_the_whole(folder, tmp_path):
+    """Drawn half-sets too: they are those of all particles."""
+    star = tmp_path / "none.star"
+    rows = (folder / "particles.star").read_text().splitlines()
+    column = 4
+    cut = [" ".join(w for i, w in enumerate(r.split()) if i != column) if "@particles.mrcs" in r else r for r in rows]
+    star.write_text("\n".join(r for r in cut if not r.startswith("_rlnRandomSubset")) + "\n")
+    (tmp_path / "particles.mrcs").symlink_to(folder / "particles.mrcs")
+    parts = [tmp_path / f"part{i}.safetensors" for i in (1, 2)]
+    options = ("--threads", 1, "-q", "--allow-outside", "--seed", 3)
+    for i, part in enumerate(parts, start=1):
+        code, text = run("aggregate", star, "-o", part, "--part", f"{i}/2", *options)
+        assert (code, "30 particles" in text) == (0, True), text
+    assert run("aggregate", star, "-o", tmp_path / "whole.safetensors", *options)[0] == 0
+    merged, whole = merge(parts), load_sums(tmp_path / "whole.safetensors")
+    np.testing.assert_array_equal(merged.members.ids, whole.members.ids)
+    np.testing.assert_array_equal(merged.members.half, whole.members.half)
+    assert "part 2 of 2" in merged.parts[1].source
+
+
 def test_a_file_that_holds_no_sums_is_not_fitted(tmp_path):
     (tmp_path / "x.safetensors").write_text("x")
     code, text = run("fit", tmp_path / "x.safetensors", "-o", tmp_path / "out")
@@ -78,6 +136,11 @@ def test_a_file_that_holds_no_sums_is_not_fitted(tmp_path):
         (("merge", "there.safetensors", "there.safetensors", "-o", "new.safetensors"), "is damaged or no safetensors"),
         (("merge", "missing.safetensors", "a.safetensors", "-o", "new.safetensors"), "missing.safetensors"),
         (("subtract", "there.safetensors", "-o", "new.safetensors"), "give the PARTICLES to take out"),
+        (("aggregate", "a.star", "-o", "new.safetensors", "--part", "4"), "The part is '4'; expected I/N"),
+        (("aggregate", "a.star", "-o", "new.safetensors", "--part", "4/3"), "Part 4 of 3 of 36 images was asked for"),
+        (("aggregate", "a.star", "-o", "new.safetensors", "--part", "1/9"), "expected at least 8: give more particles"),
+        (("aggregate", "a.star", "-o", "new.safetensors", "--gpu-memory", "4GB", "--device", "cpu"), "on the CPU"),
+        (("fit", "there.safetensors", "-o", "out", "--without-micrograph", "m"), "add --without PARTICLES"),
     ],
 )
 def test_mistakes_are_one_sentence(folder, arguments, sentence, monkeypatch):

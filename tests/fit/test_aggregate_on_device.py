@@ -90,6 +90,23 @@ def test_smaller_batches_where_memory_is_short(monkeypatch, inputs):
     assert said == [f"the memory of cpu is short: images are inserted {n} at a time" for n in (3, 1)]
 
 
+def test_batches_of_a_plan_get_smaller_where_it_was_wrong(monkeypatch, inputs):
+    """The plan allows four at a time; from the second batch on there is room for one."""
+    prepare, sizes, said = aggregate_on_device.slices.prepare, [], []
+
+    def short(images, *others):
+        sizes.append(len(images))
+        if len(sizes) > 1 and len(images) > 1:
+            raise SHORT
+        return prepare(images, *others)
+
+    monkeypatch.setattr(aggregate_on_device.slices, "prepare", short)
+    accumulator = DeviceAccumulator(BOX, PIXEL_SIZE_A, device=CPU, most=4, say=said.append, backend="reference")
+    assert_same(filled(accumulator, inputs).finish(), filled(Accumulator(BOX, PIXEL_SIZE_A), inputs).finish())
+    assert sizes == [4, 3, 1, 1, 1]
+    assert said == ["the memory of cpu is short: images are inserted 1 at a time"]
+
+
 def test_memory_too_short_for_one_image_or_for_the_sums(monkeypatch, inputs):
     def short(*_, **__):
         raise SHORT
@@ -119,20 +136,20 @@ def test_the_pass_with_its_sums_on_the_device(device, monkeypatch, inputs):
     table, images, noise = inputs
     asked, said = [], Silent()
 
-    def stand_in(*arguments, device, say):
-        asked.append(device)
-        return DeviceAccumulator(*arguments, device=CPU, say=say, backend="reference")
+    def stand_in(*arguments, device, most, say):
+        asked.append((device, most))
+        return DeviceAccumulator(*arguments, device=CPU, most=most, say=say, backend="reference")
 
     if device != "cuda":
         monkeypatch.setattr(one_pass, "DeviceAccumulator", stand_in)
     split, expected = (
         one_pass.aggregate_half(
             table, Stack(images), np.arange(len(table)), noise, 1, DeadImages(len(table)), said,
-            RunState(Forgetful(), said), chunk_bytes=3 * 4 * BOX**2, device=where,
+            RunState(Forgetful(), said), chunk_bytes=3 * 4 * BOX**2, device=where, device_images=2,
         )
         for where in ("cuda", "cpu")
     )  # fmt: skip
-    assert set(asked) <= {torch.device("cuda")}
+    assert set(asked) <= {(torch.device("cuda"), 2)}
     assert bool(asked) == (device != "cuda")
     assert_same(split.total(), expected.total())
 

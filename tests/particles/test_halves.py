@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gemmap.errors import InputError
-from gemmap.particles.halves import assign_halves, by_appearance
+from gemmap.particles.halves import assign_halves, by_appearance, halves_of_ids, parse_part, rows_of_part
 from gemmap.particles.optics_group import OpticsGroup
 from gemmap.particles.table import ParticleTable
 
@@ -99,3 +99,42 @@ def test_a_split_of_the_file_with_copies_on_both_sides_is_refused() -> None:
 def test_images_are_numbered_as_they_appear() -> None:
     assert by_appearance(np.array([8, 2, 8, 5, 2, 9])).tolist() == [0, 1, 0, 2, 1, 3]
     assert by_appearance(np.array([], int)).tolist() == []
+
+
+def test_halves_by_identity_know_nothing_of_each_other() -> None:
+    ids = np.random.default_rng(0).integers(-(2**63), 2**63, 20_000)
+    half = halves_of_ids(ids, 0)
+    assert set(np.unique(half)) == {1, 2}
+    # Four standard deviations of a fair coin.
+    assert abs(int((half == 1).sum()) - 10_000) < 4 * 71
+    np.testing.assert_array_equal(halves_of_ids(ids[::-3], 0), half[::-3])
+    # Ids that differ by little, and another seed, are another throw.
+    for other in (halves_of_ids(ids + 1, 0), halves_of_ids(ids, 1)):
+        assert abs(int((half == other).sum()) - 10_000) < 4 * 71
+    assert halves_of_ids(ids[:0], 3).tolist() == []
+
+
+@pytest.mark.parametrize("n_parts", [1, 2, 5, 7])
+def test_parts_are_runs_that_make_the_whole(n_parts: int) -> None:
+    images = np.array([4, 4, 9, 1, 4, 0, 2, 2, 7, 9, 3])
+    parts = [rows_of_part(images, part, n_parts) for part in range(1, n_parts + 1)]
+    assert sorted(np.concatenate(parts).tolist()) == list(range(11))
+    sizes = [len(np.unique(images[rows])) for rows in parts]
+    assert max(sizes) - min(sizes) <= 1
+    # Copies of one image, 4 and 9 and 2, are in one part.
+    assert sum(sizes) == 7
+    first = [by_appearance(images)[rows].min() for rows in parts]
+    assert first == sorted(first)
+
+
+@pytest.mark.parametrize(("part", "n_parts"), [(0, 3), (4, 3), (1, 8), (1, 0)])
+def test_a_part_that_is_not_there_is_refused(part: int, n_parts: int) -> None:
+    with pytest.raises(InputError, match=rf"Part {part} of {n_parts} of 7 images was asked for; expected I/N"):
+        rows_of_part(np.arange(7), part, n_parts)
+
+
+@pytest.mark.parametrize("text", ["", "3", "3/", "a/b", "-1/3", "1/3/5", "1.0/2"])
+def test_a_part_is_two_numbers(text: str) -> None:
+    assert parse_part("03/16") == (3, 16)
+    with pytest.raises(InputError, match="expected I/N, such as 3/16"):
+        parse_part(text)

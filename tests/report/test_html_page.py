@@ -328,3 +328,15 @@ def test_the_vendored_library_is_the_one_recorded() -> None:
     assert licence.strip().replace("©", "(c)") in library.decode()
     assert b"</script" not in library
     assert b"<!--" not in library
+
+
+def test_the_growth_of_a_watched_folder_is_drawn(tmp_path: Path) -> None:
+    folder = write_run(tmp_path / "run1")
+    assert "plot-growth" not in write_report(folder).read_text()
+    head = "unix_time_s,n_particles,resolution_a,half_maps_masked_a,fit_s"
+    (folder / "history.csv").write_text(f"{head}\n1700000000,100,inf,20.5,3.0\n1700000100,250,12.25,11,3.5\n")
+    html = write_report(folder).read_text()
+    page, drawn = Page(html), data_of(html)["plot-growth"]
+    assert "growth" in page.ids()
+    assert "2 fits as particles came in" in page.text
+    assert [(s["x"], s["y"]) for s in drawn["series"]] == [([100, 250], [None, 12.25]), ([100, 250], [20.5, 11])]

@@ -2,17 +2,19 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from gemmap.api.judging import judge
+from gemmap.api.options import ReconstructionOptions
 from gemmap.api.plan import resolve_device
 from gemmap.api.recording import Recorder
 from gemmap.api.run import fits_record
 from gemmap.api.stage_times import StageTimes
-from gemmap.api.sums import load_sums
+from gemmap.api.sums import leave_out, load_sums
 from gemmap.errors import InputError, OutputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.half_maps import reconstruct_source
@@ -44,6 +46,9 @@ def fit_sums(
     threads: int | None = None,
     device: str = "auto",
     progress: Progress | None = None,
+    without: ReconstructionOptions | None = None,
+    without_micrographs: Sequence[str] = (),
+    shown_as: Path | None = None,
 ) -> RunSummary:
     """Fit the halves and all particles of a file of sums, judge the maps, and fill a folder as a run does.
 
@@ -59,6 +64,11 @@ def fit_sums(
         Å; None takes what the parts saw.
     n_gaussians, shape, max_steps, seed, local_resolution, threads, device, progress
         As for :func:`gemmap.reconstruct`.
+    without, without_micrographs
+        Particles to leave out, and how they are read; of these micrographs alone if some are named. The file of sums
+        stays as it is.
+    shown_as
+        What the folder will be called when it is moved.
 
     Raises
     ------
@@ -67,11 +77,15 @@ def fit_sums(
     """
     path, folder_path, started = Path(sums), Path(output), time.perf_counter()
     require_free(folder_path, overwrite)
+    told = Silent() if progress is None else progress
     kept = load_sums(path)
+    n_threads = kernel_threads.configure(threads)
+    n_all = kept.n_particles
+    if without is not None:
+        kept = leave_out(kept, str(path), without, told, without_micrographs)
     config = FitConfig(
         particle_diameter_a, n_gaussians, max_steps, seed, resolve_device(device), shape, symmetry=kept.symmetry
     )
-    n_threads = kernel_threads.configure(threads)
     counts = {half: sum(one.n_particles for one in kept.splits[half].sets()) for half in (1, 2)}
     if min(counts.values()) < LEAST_PARTICLES:
         raise InputError(
@@ -82,6 +96,8 @@ def fit_sums(
     options = {
         "sums": path.absolute(),
         "particles": None,
+        "without": None if without is None else without.particles,
+        "without_micrographs": list(without_micrographs) or None,
         "particle_diameter_a": particle_diameter_a,
         "n_gaussians": n_gaussians,
         "shape": shape,
@@ -96,7 +112,7 @@ def fit_sums(
         argv=sys.argv,
         config=options,
         seeds={"seed": seed},
-        inputs=[InputFile.of(path)],
+        inputs=[InputFile.of(file) for file in (path, *(() if without is None else without.input_files))],
         started=datetime.now().astimezone(),
         notes=[f"Sums of {len(kept.parts)} parts: {'; '.join(part.source for part in kept.parts[:5])}."],
     )
@@ -104,7 +120,7 @@ def fit_sums(
         folder.write_start(sys.argv, {name: str(value) for name, value in options.items() if value is not None})
         folder.write_record(record)
         try:
-            recorder = Recorder(Silent() if progress is None else progress, folder, kept.pixel_size_a, False)
+            recorder = Recorder(told, folder, kept.pixel_size_a, False)
             state = RunState(Forgetful(), recorder)
             found = reconstruct_source(SumsSource(kept, radius_px), config, recorder, state)
             times = StageTimes(recorder)
@@ -123,6 +139,7 @@ def fit_sums(
             "pixel_size_a": kept.pixel_size_a,
             "particle_diameter_a": found.particle_diameter_a,
             "n_particles": kept.n_particles,
+            "n_excluded": n_all - kept.n_particles,
             "n_half1": counts[1],
             "n_half2": counts[2],
             "details": found.details,
@@ -144,6 +161,7 @@ def fit_sums(
         folder.write_report()
         of = assessment.resolutions
         report = folder_path / REPORT_NAME
+        shown = shown_as or folder_path
         summary = RunSummary(
             resolution=assessment.resolution,
             half_map_unmasked=of["half_maps_unmasked"],
@@ -151,13 +169,13 @@ def fit_sums(
             backprojection_unmasked=of["backprojection_unmasked"],
             backprojection_masked=of["backprojection_masked"],
             n_particles=kept.n_particles,
-            n_excluded=0,
+            n_excluded=n_all - kept.n_particles,
             n_dead=0,
             particles_per_second=None,
             wall_seconds=total,
             peak_memory_bytes=peak_memory_bytes(),
-            map_path=folder_path / MAP_NAME,
-            report_path=report if report.is_file() else None,
+            map_path=shown / MAP_NAME,
+            report_path=shown / REPORT_NAME if report.is_file() else None,
             details=detail_lines(validation),
         )
         for line in summary_lines(summary):

@@ -59,6 +59,7 @@ class ReconstructionOptions(ReadingOptions):
     threads: int | None = None
     device: str = "auto"
     memory: str | None = None
+    gpu_memory: str | None = None
     save_aggregates: bool = False
     checkpoint_interval_s: float = 60.0
 
@@ -74,7 +75,7 @@ class ReconstructionOptions(ReadingOptions):
             )
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; expected 0 or more.")
-        _ = self.memory_bytes
+        _ = self.memory_bytes, self.gpu_memory_bytes
         if not 0.0 < self.local_sampling_a < math.inf:
             raise InputError(
                 f"The windows of local resolution are {self.local_sampling_a:g} Å apart; expected more than 0."
@@ -96,6 +97,11 @@ class ReconstructionOptions(ReadingOptions):
     def memory_bytes(self) -> int | None:
         """Most memory to use, None for all that is left."""
         return None if self.memory is None else parse_memory(self.memory)
+
+    @property
+    def gpu_memory_bytes(self) -> int | None:
+        """Most memory of the GPU to use, None for all that is left."""
+        return None if self.gpu_memory is None else parse_memory(self.gpu_memory)
 
     def fit_config(self, device: str) -> FitConfig:
         """Return the options of the fit, on a device that exists."""

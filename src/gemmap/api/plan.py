@@ -4,22 +4,25 @@ import re
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
-from gemmap._types import Volume
+from gemmap._types import Int, Volume
 from gemmap.api.check import require_usable
 from gemmap.api.framing import FramedParticles, as_stated, frame_particles, read_mask, with_boxes
+from gemmap.api.gpu import gpu_text, plan_gpu
 from gemmap.api.options import ReconstructionOptions
 from gemmap.api.reading import read
 from gemmap.errors import BackendError, InputError
 from gemmap.fit.config import FitConfig
+from gemmap.fit.gpu_memory import GpuMemoryPlan
 from gemmap.fit.memory import MemoryPlan, plan_memory, require_memory
 from gemmap.fit.split import LEAST_PARTICLES
 from gemmap.kernels import threads
 from gemmap.particles.frame import SMALLEST_BOX_PX
-from gemmap.particles.halves import HalfSplit, assign_halves
-from gemmap.particles.stack import ImageStack
+from gemmap.particles.halves import HalfSplit, assign_halves, rows_of_part
+from gemmap.particles.stack import ImageStack, SelectedStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import background_window
 from gemmap.report.summary import label_lines, memory_text
@@ -50,6 +53,8 @@ class ReconstructionPlan:
         Threads in use.
     memory
         Needed and available.
+    gpu_memory
+        Allowed of a GPU and how it is used; None where the user does not say.
     source
         File and format of the particles, in words.
     n_excluded
@@ -76,6 +81,7 @@ class ReconstructionPlan:
     mask: Volume | None
     n_threads: int
     memory: MemoryPlan
+    gpu_memory: GpuMemoryPlan | None
     source: str
     n_excluded: int
     inputs: tuple[Path, ...]
@@ -95,6 +101,40 @@ class ReconstructionPlan:
         """Whether another process could go on: particles in memory are gone with this one."""
         return self.options.particles is not None
 
+    def select(self, rows: Int[np.ndarray, " k"], half: Int[np.ndarray, " k"] | None = None) -> Self:
+        """Return the plan of some of the particles.
+
+        Parameters
+        ----------
+        rows
+            Which.
+        half
+            Their half-sets, 1 or 2, in the place of those of the plan.
+
+        Raises
+        ------
+        InputError
+            If a half of them is too small to be reconstructed.
+        """
+        table, as_read = self.table.select(rows), self.table_as_read.select(rows)
+        if half is not None:
+            table, as_read = replace(table, half=half), replace(as_read, half=half)
+        _require_enough(table, self.config)
+        return replace(
+            self, table=table, stack=SelectedStack(self.stack, rows), table_as_read=as_read, split=self.split.of(table)
+        )
+
+    def part(self, number: int, n_parts: int) -> Self:
+        """Return the plan of part 1 .. ``n_parts`` of the particles; half-sets and working size are those of all.
+
+        Raises
+        ------
+        InputError
+            If there is no such part, or a half of it is too small.
+        """
+        rows = rows_of_part(self.table.original_image, number, n_parts)
+        return replace(self.select(rows), source=f"{self.source}, part {number} of {n_parts}")
+
     def lines(self) -> list[str]:
         """Return the plan in words."""
         parts = ", ".join(f"{name} {memory_text(size)}" for name, size in self.memory.parts.items())
@@ -111,6 +151,7 @@ class ReconstructionPlan:
                 f"{memory_text(self.memory.total_bytes)} needed, {memory_text(self.memory.available_bytes)} available"
                 f"{self._limit} ({parts})",
             ),
+            *([] if self.gpu_memory is None else [("GPU memory", gpu_text(self.gpu_memory))]),
         ]
         return [*label_lines(rows), *(f"Note: {note}" for note in self.notes)]
 
@@ -151,9 +192,14 @@ def plan_reconstruction(
     local_sampling_a, local_notes = _local_sampling(options, framed)
     memory = plan_memory(stack.box_px, len(table), batch_size, options.memory_bytes)
     require_memory(memory)
+    gpu_memory = plan_gpu(options, config.device, stack.box_px, batch_size)
     return ReconstructionPlan(
         options=options,
-        config=replace(config, chunk_bytes=memory.chunk_bytes),
+        config=replace(
+            config,
+            chunk_bytes=memory.chunk_bytes,
+            device_images=None if gpu_memory is None else gpu_memory.batch_images,
+        ),
         table=table,
         stack=stack,
         # What is said to be dark is so in the record too.
@@ -163,6 +209,7 @@ def plan_reconstruction(
         mask=mask,
         n_threads=threads.configure(options.threads),
         memory=memory,
+        gpu_memory=gpu_memory,
         source=loaded.source,
         n_excluded=loaded.n_in_source - len(table),
         inputs=(*options.input_files, *loaded.stack_files),

@@ -64,6 +64,7 @@ def reconstruct(
     threads: int | None = None,
     device: str = "auto",
     memory: str | None = None,
+    gpu_memory: str | None = None,
     save_aggregates: bool = False,
     checkpoint_interval_s: float = 60.0,
 ) -> ReconstructionResult:
@@ -150,6 +151,9 @@ def reconstruct(
         ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
     memory
         Most memory to use, such as ``8GB``: images are read in smaller chunks, or the run is refused before it starts.
+    gpu_memory
+        Most memory of the GPU to use, such as ``8GB``: images are inserted in smaller batches, or the run is refused
+        before it starts. Refused on the CPU.
     save_aggregates
         Keep what the images of each half say, for adding more particles later.
     checkpoint_interval_s
@@ -211,6 +215,7 @@ def reconstruct(
         threads=threads,
         device=device,
         memory=memory,
+        gpu_memory=gpu_memory,
         save_aggregates=save_aggregates,
         checkpoint_interval_s=checkpoint_interval_s,
     )

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gemmap.api.options import ReconstructionOptions
-from gemmap.api.plan import ReconstructionPlan, plan_reconstruction
+from gemmap.api.plan import ReconstructionPlan, plan_reconstruction, resolve_device
 from gemmap.api.result import ReconstructionResult
 from gemmap.api.run import carry_out, used_options
 from gemmap.errors import InputError
@@ -91,10 +91,12 @@ class UnfinishedRun:
         """Read the particles again; None keeps the run's own choice, as far as this machine allows it."""
         own, before = self._options, self._job["config"]
         interval_s = own.checkpoint_interval_s if checkpoint_interval_s is None else checkpoint_interval_s
+        device = before["device"] if device is None else device
         options = replace(
             own,
+            gpu_memory=None if resolve_device(device) == "cpu" else own.gpu_memory,
             threads=min(before["threads"], cores.available()) if threads is None else threads,
-            device=before["device"] if device is None else device,
+            device=device,
             checkpoint_interval_s=interval_s,
         )
         plan = plan_reconstruction(options)

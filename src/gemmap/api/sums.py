@@ -22,7 +22,8 @@ from gemmap.io.tensors import load_tensors, save_tensors
 from gemmap.kernels import threads as kernel_threads
 from gemmap.particles.frame import Frame, bring_to_frame
 from gemmap.particles.identity import IdentifiedStack
-from gemmap.particles.stack import ImageStack
+from gemmap.particles.micrographs import rows_of_micrographs
+from gemmap.particles.stack import ImageStack, SelectedStack
 from gemmap.particles.table import ParticleTable
 from gemmap.report.record import gemmap_version
 
@@ -109,29 +110,48 @@ def merge(paths: Sequence[Path | str]) -> KeptSums:
 
 
 def subtract(
-    path: Path | str, options: ReconstructionOptions, threads: int | None = None, progress: Progress | None = None
+    path: Path | str,
+    options: ReconstructionOptions,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    micrographs: Sequence[str] = (),
+) -> KeptSums:
+    """Take particles out of a file of sums; parameters and errors as of `leave_out`."""
+    kernel_threads.configure(threads)
+    return leave_out(load_sums(path), str(path), options, progress, micrographs)
+
+
+def leave_out(
+    sums: KeptSums,
+    path: str,
+    options: ReconstructionOptions,
+    progress: Progress | None = None,
+    micrographs: Sequence[str] = (),
 ) -> KeptSums:
     """Take particles out of sums, by reading their images once more.
 
     Parameters
     ----------
+    sums
+        They are not changed.
     path
-        File of sums.
+        What they are called in messages.
     options
         Which particles, and how they are read: as they were when they were added.
-    threads
-        None for all cores.
     progress
         Told what happens.
+    micrographs
+        Take out the particles of these alone (:func:`gemmap.particles.micrographs.rows_of_micrographs`).
 
     Raises
     ------
     InputError
         If some of them are not in the sums, or too few particles would be left.
     """
-    sums = load_sums(path)
-    kernel_threads.configure(threads)
     table, stack = _as_added(sums, options)
+    if micrographs:
+        rows = rows_of_micrographs(table, micrographs)
+        table, stack = table.select(rows), SelectedStack(stack, rows)
     taken = sums_of_members(sums, table, stack, Silent() if progress is None else progress)
     rest = sums.without(taken.sums, taken.ids)
     for half in (1, 2):

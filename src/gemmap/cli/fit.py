@@ -7,6 +7,7 @@ import typer
 
 from gemmap.cli import images, local
 from gemmap.cli.errors import reports_errors
+from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 
 EXAMPLE = "[bold]Example:[/bold] gemmap fit all.safetensors -o run1"
@@ -16,6 +17,14 @@ EXAMPLE = "[bold]Example:[/bold] gemmap fit all.safetensors -o run1"
 def fit(
     sums: Annotated[Path, typer.Argument(metavar="SUMS", help="File of gemmap aggregate, merge or subtract.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results; must not exist.")],
+    without: Annotated[
+        Path | None,
+        typer.Option(metavar="PARTICLES", help="Leave out these particles, as gemmap subtract would; SUMS stays."),
+    ] = None,
+    without_micrograph: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Of --without, leave out this micrograph alone; may be repeated."),
+    ] = None,
     particle_diameter_a: images.ParticleDiameter = None,
     n_gaussians: Annotated[
         int | None, typer.Option(metavar="N", help="Gaussians in each fit; by default from the particle's volume.")
@@ -35,9 +44,14 @@ def fit(
 ) -> None:
     """Reconstruct from sums of particles, in seconds and without their images."""
     from gemmap.api.fit_sums import fit_sums
+    from gemmap.api.options import ReconstructionOptions
     from gemmap.cli.screen import Screen
     from gemmap.report.summary import summary_lines
 
+    if without_micrograph and without is None:
+        raise InputError(
+            "--without-micrograph needs the file that says which particles are of it; add --without PARTICLES."
+        )
     screen = Screen(verbose=False, quiet=quiet)
     summary = fit_sums(
         sums,
@@ -52,5 +66,7 @@ def fit(
         threads=threads,
         device=device,
         progress=screen.progress(),
+        without=None if without is None else ReconstructionOptions(without),
+        without_micrographs=without_micrograph or (),
     )
     screen.result(summary_lines(summary))

@@ -85,3 +85,15 @@ Memory: TypeAlias = Annotated[
         rich_help_panel=RUN_PANEL,
     ),
 ]
+GpuMemory: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--gpu-memory",
+        metavar="AMOUNT",
+        help="Most memory of the GPU to use, such as 8GB: images are inserted in batches that fit.",
+        rich_help_panel=RUN_PANEL,
+    ),
+]
+Device: TypeAlias = Annotated[
+    str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.", rich_help_panel=RUN_PANEL)
+]

@@ -20,6 +20,7 @@ from gemmap.cli import (
     simulate,
     sums,
     validate,
+    watch,
 )
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ app.command(epilog=sums.AGGREGATE_EXAMPLE)(sums.aggregate)
 app.command(epilog=sums.MERGE_EXAMPLE)(sums.merge)
 app.command(epilog=sums.SUBTRACT_EXAMPLE)(sums.subtract)
 app.command(epilog=fit.EXAMPLE)(fit.fit)
+app.command(epilog=watch.EXAMPLE)(watch.watch)
 app.command(epilog=export.EXPORT_EXAMPLE)(export.export)
 app.command(epilog=export.VOXELIZE_EXAMPLE)(export.voxelize)
 app.command(epilog=convert.EXAMPLE)(convert.convert)

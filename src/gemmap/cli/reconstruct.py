@@ -123,6 +123,7 @@ def reconstruct(
         str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.", rich_help_panel=_RUN)
     ] = "auto",
     memory: images.Memory = None,
+    gpu_memory: images.GpuMemory = None,
     save_aggregates: Annotated[
         bool,
         typer.Option(
@@ -203,6 +204,7 @@ def reconstruct(
         "threads": threads,
         "device": device,
         "memory": memory,
+        "gpu_memory": gpu_memory,
         "save_aggregates": save_aggregates,
         "checkpoint_interval_s": checkpoint_interval_s,
     }

@@ -23,6 +23,16 @@ SUBTRACT_EXAMPLE = (
     "Particles are recognised by the pixels of their images, whatever file names them."
 )
 
+Micrographs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--micrograph", metavar="NAME", help="Take out the particles of this micrograph alone; may be repeated."
+    ),
+]
+PartOf = Annotated[
+    str | None,
+    typer.Option(metavar="I/N", help="Take part I of N, of equally many images each: for the tasks of an array job."),
+]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", metavar="FILE", help="A .safetensors file.", show_default=False)
 ]
@@ -60,8 +70,11 @@ def aggregate(
     particle_diameter_a: images.ParticleDiameter = None,
     sym: images.Sym = FitConfig.symmetry,
     seed: images.Seed = FitConfig.seed,
+    part: PartOf = None,
     threads: images.Threads = None,
     memory: images.Memory = None,
+    gpu_memory: images.GpuMemory = None,
+    device: images.Device = "auto",
     overwrite: Overwrite = False,
     quiet: Quiet = False,
 ) -> None:
@@ -72,6 +85,7 @@ def aggregate(
     from gemmap.api.sums import save_sums
     from gemmap.cli.screen import Screen
     from gemmap.io.folders import require_new_file
+    from gemmap.particles.halves import parse_part
 
     path = _required(output)
     require_new_file(path, ".safetensors", overwrite)
@@ -109,8 +123,12 @@ def aggregate(
             seed=seed,
             threads=threads,
             memory=memory,
+            gpu_memory=gpu_memory,
+            device=device,
         )
     )
+    if part is not None:
+        plan = plan.part(*parse_part(part))
     screen.plan(plan.lines(), {})
     sums = add_up(plan, screen.progress())
     save_sums(path, sums)
@@ -159,6 +177,7 @@ def subtract(
     flip_hand: images.FlipHand = False,
     phase_flipped: images.PhaseFlipped = False,
     premultiplied: images.Premultiplied = False,
+    micrograph: Micrographs = None,
     threads: images.Threads = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -196,7 +215,7 @@ def subtract(
         premultiplied=premultiplied,
     )
     screen = Screen(verbose=False, quiet=quiet)
-    rest = take_out(sums, options, threads, screen.progress())
+    rest = take_out(sums, options, threads, screen.progress(), micrograph or ())
     save_sums(path, rest)
     screen.result([f"{path}: {_contents(rest)}"])
 

@@ -27,6 +27,8 @@ class DeviceAccumulator(Accumulator):
 
     Parameters
     ----------
+    most
+        Images taken at a time at first; None for all of a call.
     say
         Is told of smaller batches.
     backend
@@ -45,6 +47,7 @@ class DeviceAccumulator(Accumulator):
         symmetry: PointGroup = NO_SYMMETRY,
         *,
         device: torch.device,
+        most: int | None = None,
         say: Callable[[str], None] = lambda _: None,
         backend: str = "auto",
     ) -> None:
@@ -56,7 +59,7 @@ class DeviceAccumulator(Accumulator):
         except torch.cuda.OutOfMemoryError:
             raise InputError(_too_little(device, f"the Fourier grid of {m}^3 points", box_px)) from None
         self._uploads = Uploads(device)
-        self._most: int | None = None
+        self._most = most
 
     def add(
         self,

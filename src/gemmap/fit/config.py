@@ -34,6 +34,8 @@ class FitConfig:
         What of a Gaussian may change beside centre and mass.
     chunk_bytes
         Images read at a time; None for the usual amount.
+    device_images
+        Images inserted at a time on a device that is not the CPU; None for all that are read at a time.
     normalise
         Bring every image to a background of mean 0, no ramp and standard deviation 1.
     window
@@ -53,6 +55,7 @@ class FitConfig:
     device: str = "cpu"
     shape: Shape = "free"
     chunk_bytes: int | None = None
+    device_images: int | None = None
     normalise: bool = False
     window: bool = False
     schedule: Schedule | None = None

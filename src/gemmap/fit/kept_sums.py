@@ -13,6 +13,8 @@ from gemmap.fit.extent import UNKNOWN_END, UNKNOWN_RADIUS, Extent
 from gemmap.fit.images import Particles
 from gemmap.fit.split import N_SETS, Split
 
+#: Spectra of more parts are not shown one by one.
+_PARTS_NAMED = 8
 #: Pixel sizes that differ by less than this part are the same.
 _PIXEL_TOLERANCE = 1e-4
 
@@ -279,7 +281,9 @@ class SumsSource:
         return {half: self._extent(half) for half in (1, 2)}
 
     def noise_spectra(self) -> Mapping[str, Curve]:
-        """Noise power of every part, half and optics group, by name."""
+        """Noise power of every part, half and optics group, by name; of many parts their mean over the particles."""
+        if len(self.sums.parts) > _PARTS_NAMED:
+            return self._mean_noise()
         one = len(self.sums.parts) == 1
         return {
             f"{'' if one else f'part{number}_'}half{half}_{name}": part.noise[half - 1, group]
@@ -295,6 +299,18 @@ class SumsSource:
     def particles(self, half: int | None) -> Particles | None:
         """There are no images."""
         return None
+
+    def _mean_noise(self) -> Mapping[str, Curve]:
+        """Noise power of every half and optics group of one name, each part counted as often as it has particles."""
+        members, totals = self.sums.members, dict[str, tuple[int, Curve]]()
+        for number, part in enumerate(self.sums.parts):
+            for half in (1, 2):
+                own = members.group[(members.part == number) & (members.half == half)]
+                for group, count in enumerate(np.bincount(own, minlength=len(part.groups)).tolist()):
+                    name = f"half{half}_{part.groups[group]}"
+                    n, total = totals.get(name, (0, np.zeros_like(part.noise[0, 0])))
+                    totals[name] = (n + count, total + count * part.noise[half - 1, group])
+        return {name: total / n for name, (n, total) in totals.items() if n}
 
     def _extent(self, half: int) -> Extent:
         if self.radius_px is not None:

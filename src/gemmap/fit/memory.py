@@ -17,7 +17,7 @@ _ACCUMULATORS = 4
 _CHUNKS = 8
 #: Beside the aggregates while a half is fitted, bytes per point of the oversampled grid. Measured: 92 at 96 and
 #: 192 px.
-_FIT_BYTES = 96
+FIT_BYTES = 96
 #: Batches of images read ahead or in use, projections, and transforms of those.
 _BATCHES = 10
 #: Maps of the box's size kept to the end: three fits, each with its map and baselines, and the masks; float32.
@@ -82,12 +82,17 @@ def _parts(box_px: int, n_particles: int, batch_size: int, chunk_bytes: int) -> 
     parts = {
         "aggregates": _ACCUMULATORS * _ACCUMULATOR_BYTES * points,
         "images": _CHUNKS * min(images_per_chunk(box_px, chunk_bytes), n_particles) * 4 * box_px**2,
-        "fit": _FIT_BYTES * points,
+        "fit": FIT_BYTES * points,
         "maps": _MAPS_KEPT * 4 * box_px**3,
-        "batches": _BATCHES * min(batch_size, n_particles) * 4 * box_px**2,
+        "batches": batch_bytes(box_px, min(batch_size, n_particles)),
         "program": _PROGRAM_BYTES,
     }
     return {name: size for name, size in parts.items() if size}
+
+
+def batch_bytes(box_px: int, batch_size: int) -> int:
+    """Bytes of a batch of the images engine, and of what is made of it."""
+    return _BATCHES * batch_size * 4 * box_px**2
 
 
 def require_memory(plan: MemoryPlan) -> None:

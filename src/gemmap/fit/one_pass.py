@@ -45,18 +45,21 @@ def aggregate_half(
     chunk_bytes: int | None = None,
     device: str = "cpu",
     team: Team | None = None,
+    device_images: int | None = None,
 ) -> Split:
     """Insert the particles ``rows`` of a half, each in all views that the symmetry makes equal to its own.
 
     Every process of a team inserts its share of them, and all have the sums then. What an earlier process made of them
     is recalled. ``dead`` counts those whose images show nothing; they are kept with the sums that they are left out of.
-    With a ``device`` other than the CPU images are inserted there.
+    With a ``device`` other than the CPU images are inserted there, at most ``device_images`` at a time.
     """
     team = team or Alone()
     recalled = [state.recall(name) for name in set_names(half)] if team.size == 1 else [None]
     if all(piece is not None for piece in recalled):
         return Split.of([aggregate_from_tensors(*piece) for piece in recalled if piece is not None])
-    accumulators = [_accumulator(stack.box_px, table.pixel_size_a, symmetry, device, progress) for _ in range(N_SETS)]
+    accumulators = [
+        _accumulator(stack.box_px, table.pixel_size_a, symmetry, device, device_images, progress) for _ in range(N_SETS)
+    ]
     names = [f"half{half}_pass{which}" for which in range(N_SETS)]
     done = 0
     for name, accumulator in zip(names, accumulators, strict=True):
@@ -116,11 +119,11 @@ def _add_up(accumulators: Sequence[Accumulator], dead: DeadImages, team: Team) -
 
 
 def _accumulator(
-    box_px: int, pixel_size_a: float, symmetry: PointGroup, device: str, progress: Progress
+    box_px: int, pixel_size_a: float, symmetry: PointGroup, device: str, most: int | None, progress: Progress
 ) -> Accumulator:
     if torch.device(device).type == "cpu":
         return Accumulator(box_px, pixel_size_a, symmetry)
-    return DeviceAccumulator(box_px, pixel_size_a, symmetry, device=torch.device(device), say=progress.note)
+    return DeviceAccumulator(box_px, pixel_size_a, symmetry, device=torch.device(device), most=most, say=progress.note)
 
 
 def recall_dead(n_particles: int, state: RunState) -> DeadImages:

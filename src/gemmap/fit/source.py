@@ -154,6 +154,7 @@ class ImageSource:
         return aggregate_half(
             self.table, self.stack, self.rows[half], self.weights[half], half, self.dead, self.progress, self.state,
             self.config.group, self.config.chunk_bytes, self.config.device, self.team,
+            self.config.device_images,
         )  # fmt: skip
 
     def particles(self, half: int | None) -> Particles:

@@ -33,10 +33,12 @@ class DeadImages:
         Particles in the table.
     rows
         Rows of the table that are known to be dead: those that an interrupted run found.
+    largest_part
+        Of all images that may be dead.
     """
 
-    def __init__(self, n_particles: int, rows: Iterable[int] = ()) -> None:
-        self._n_particles = n_particles
+    def __init__(self, n_particles: int, rows: Iterable[int] = (), largest_part: float = LARGEST_PART) -> None:
+        self._n_particles, self._largest_part = n_particles, largest_part
         self._rows = {int(row) for row in rows}
 
     def __len__(self) -> int:
@@ -53,14 +55,14 @@ class DeadImages:
         Raises
         ------
         InputError
-            If they are more than 1 % of all then.
+            If they are more than ``largest_part`` of all then.
         """
         self._rows.update(rows.tolist())
-        if len(self._rows) > LARGEST_PART * self._n_particles:
+        if len(self._rows) > self._largest_part * self._n_particles:
             raise InputError(
                 f"{len(self._rows)} of {self._n_particles} images, as far as they were read, are dead (pixels that are "
-                f"not finite numbers, or all equal; {named(self.rows)}); at most {100 * LARGEST_PART:g} % can be left "
-                "out: remove these particles or extract them again."
+                f"not finite numbers, or all equal; {named(self.rows)}); at most {100 * self._largest_part:g} % can be "
+                "left out: remove these particles or extract them again."
             )
 
     def living(self, rows: Int[np.ndarray, " n"]) -> Int[np.ndarray, " k"]:

@@ -3,6 +3,7 @@
 Rows that share an image (copies made by symmetry expansion) carry the same noise: they are never in both halves.
 """
 
+import re
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -74,6 +75,60 @@ def assign_halves(table: ParticleTable, seed: int) -> tuple[ParticleTable, HalfS
             "need two halves, so give more particles or correct the half-set column."
         )
     return table, split
+
+
+def halves_of_ids(ids: Int[np.ndarray, " n"], seed: int) -> Int[np.ndarray, " n"]:
+    """Half-set 1 or 2 of every image by what it is recognised by: the same whatever else is there, and in any order.
+
+    Parameters
+    ----------
+    ids
+        (n,) int64 (:func:`gemmap.particles.identity.image_ids`).
+    seed
+        Of the draw. The bit is drawn by the mixer of SplitMix64 (Steele, Lea and Flood 2014), so halves of n images
+        differ by about sqrt(n).
+    """
+    mixed = ids.view(np.uint64) + np.uint64(seed * 0x9E3779B97F4A7C15 % 2**64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return 1 + ((mixed >> np.uint64(63)) & np.uint64(1)).astype(np.int64)
+
+
+def parse_part(text: str) -> tuple[int, int]:
+    """Return I and N of ``I/N``.
+
+    Raises
+    ------
+    InputError
+        If it is something else.
+    """
+    match = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    if match is None:
+        raise InputError(f"The part is {text!r}; expected I/N, such as 3/16.")
+    return int(match[1]), int(match[2])
+
+
+def rows_of_part(images: Int[np.ndarray, " n"], part: int, n_parts: int) -> Int[np.ndarray, " k"]:
+    """Rows of part 1 .. ``n_parts`` of particles cut into runs of equally many images; copies of one stay together.
+
+    Parameters
+    ----------
+    images
+        Number of every particle's image (:attr:`gemmap.particles.table.ParticleTable.original_image`).
+
+    Raises
+    ------
+    InputError
+        If there is no such part, or more parts than images.
+    """
+    number = by_appearance(images)
+    n_images = int(number.max()) + 1 if len(number) else 0
+    if not 1 <= part <= n_parts <= n_images:
+        raise InputError(
+            f"Part {part} of {n_parts} of {n_images:,} images was asked for; expected I/N with I from 1 to N, and no "
+            "more parts than images."
+        )
+    return np.flatnonzero(number * n_parts // n_images == part - 1)
 
 
 def by_appearance(images: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:

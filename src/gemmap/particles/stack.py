@@ -44,3 +44,32 @@ class ArrayStack:
     def read(self, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b d d"]:
         """Return the images of the given particles as float32."""
         return np.ascontiguousarray(self._images[rows], dtype=np.float32)
+
+
+class SelectedStack:
+    """Some of the images of another stack, numbered from 0: implements ``ImageStack``.
+
+    Parameters
+    ----------
+    source
+        All images.
+    rows
+        (k,), which of them.
+    """
+
+    def __init__(self, source: ImageStack, rows: Int[np.ndarray, " k"]) -> None:
+        self._source, self._rows = source, np.asarray(rows)
+
+    @property
+    def n(self) -> int:
+        """Number of particles."""
+        return len(self._rows)
+
+    @property
+    def box_px(self) -> int:
+        """Side of the square images in pixels."""
+        return self._source.box_px
+
+    def read(self, rows: Int[np.ndarray, " b"]) -> Float[np.ndarray, "b d d"]:
+        """Return the images of the given particles as float32, particles bright (white)."""
+        return self._source.read(self._rows[rows])

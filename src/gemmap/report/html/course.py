@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from gemmap.report.history import HISTORY_NAME
 from gemmap.report.html.files import RunFiles
 from gemmap.report.html.markup import Html, table, tag
 from gemmap.report.html.section import Section, Series, figure, lines, paragraph
@@ -55,6 +56,23 @@ def fits(run: RunFiles) -> Section:
             paragraph("job.json holds no steps of the fits: an older version made it, so there are no curves.")
         )
     return Section("fits", title, tag("div", *parts), data=data)
+
+
+def growth(run: RunFiles) -> list[Section]:
+    """Resolution against the number of particles, as ``gemmap watch`` saw it; nothing of other runs."""
+    found = run.table(HISTORY_NAME)
+    if found is None or not {"n_particles", "resolution_a", "half_maps_masked_a"} <= set(found.columns):
+        return []
+    n = found["n_particles"]
+    series = [
+        Series("final map, cross-FSC", n, found["resolution_a"], 0),
+        Series("half-maps, soft mask", n, found["half_maps_masked_a"], 1, dashed=True),
+    ]
+    caption = f"{len(n)} fit{'s' if len(n) > 1 else ''} as particles came in; what was not resolved is left out."
+    data = {"plot-growth": lines("Particles", "Resolution (Å)", series, points=True)}
+    return [
+        Section("growth", "As it grew", figure("plot-growth", caption, "Resolution by number of particles"), data=data)
+    ]
 
 
 def cost(run: RunFiles) -> Section:

@@ -72,6 +72,7 @@ def _sections(run: RunFiles) -> list[Section]:
     volumes = Volumes(run)
     return [
         curves.resolution(run),
+        *course.growth(run),
         scene.scene(volumes),
         slices.slices(volumes),
         *judged.validation(run),
