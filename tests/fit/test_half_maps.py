@@ -239,9 +239,7 @@ def test_looking_at_a_fit_changes_nothing(schedule):
         low = (BOX - len(planes[0])) // 2
         final = result.map[BOX // 2, low : BOX - low, low : BOX - low]
         assert np.corrcoef(planes[0].ravel(), final.ravel())[0, 1] > 0.9
-    scores = [
-        (m.number, m.score) for m, _ in looking.seen if m.stage == "trials half1" and m.score is not None
-    ]
+    scores = [(m.number, m.score) for m, _ in looking.seen if m.stage == "trials half1" and m.score is not None]
     assert tuple(scores) == watched.trial_scores["half1"]
 
 

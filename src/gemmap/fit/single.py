@@ -45,18 +45,20 @@ def fit(
     device = torch.device(config.device)
     box = aggregate.box_px
     equations = NormalEquations.build(aggregate, region.size, device)
+    blob_px, grid = settings.voxels.blob_px, equations.grid
     with stage(progress, "voxels", settings.voxels.iterations, "iterations"):
 
         def watch(iteration: int, u: Tensor) -> None:
             progress.advance(1)
-            blob_px, grid = settings.voxels.blob_px, equations.grid
             progress.moment(Moment(stage_name, "voxels", iteration, lambda: blur(u, blob_px, grid)))
 
         u = fit_voxels(equations, region.on(device), settings.voxels, watch)
     price, copies = mass_price(equations, settings.voxels), Copies.of(config.group, device)
     start = VoxelStart(u, settings.voxels.blob_px, price, count, seed, copies)
     if config.schedule is None:
-        fitted = fit_to_aggregate(equations, start, settings.steps, config.max_steps, config.shape, progress, stage_name)
+        fitted = fit_to_aggregate(
+            equations, start, settings.steps, config.max_steps, config.shape, progress, stage_name
+        )
     else:
         assert particles is not None, "the images engine needs images"
         window = region.on(device)

@@ -160,14 +160,15 @@ const PLOTS = (() => {
         draw("text", label, svg, of.marker.label);
       }
       const hair = draw("line", { class: "hair", y1: at.top, y2: at.bottom, visibility: "hidden" }, svg);
-      const grid = (shown[0] ?? of.series[0]).x;
+      const grid = (shown.find((series) => series.x.length) ?? of.series[0]).x;
       show = () => {
-        if (place === null) {
+        if (place === null || !grid.length) {
           hair.setAttribute("visibility", "hidden");
           reading.textContent = "";
           readings.forEach((value) => { value.textContent = ""; });
           return;
         }
+        place = Math.min(place, grid.length - 1);
         const x = grid[place];
         hair.setAttribute("visibility", "visible");
         hair.setAttribute("x1", at.x(x));
@@ -198,6 +199,7 @@ const PLOTS = (() => {
       const focused = holder.contains(document.activeElement);
       holder.replaceChildren(svg);
       if (focused) svg.focus();
+      show();
       box.dataset.points = shown.reduce((sum, series) => sum + series.y.filter((y) => y !== null).length, 0);
     }
     return redraw;
@@ -243,9 +245,8 @@ const PLOTS = (() => {
     };
   }
 
-  for (const box of document.querySelectorAll(".plot")) {
-    const of = REPORT[box.id];
-    if (!of) continue;
+  /* Fills a box, now and whenever its width changes; returns what draws it again after its data changed. */
+  function fill(box, of) {
     const redraw = of.kind === "bars" ? bars(box, of) : lines(box, of);
     let width = -1;
     new ResizeObserver(() => {
@@ -253,6 +254,10 @@ const PLOTS = (() => {
       width = box.clientWidth;
       redraw();
     }).observe(box);
+    return redraw;
   }
-  return { draw, html };
+  for (const box of document.querySelectorAll(".plot")) {
+    if (REPORT[box.id]) fill(box, REPORT[box.id]);
+  }
+  return { draw, html, fill };
 })();
