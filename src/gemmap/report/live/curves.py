@@ -18,11 +18,11 @@ _STAGES = {
     "trials half1": ("Half 1, trial", 0, True),
     "trials half2": ("Half 2, trial", 1, True),
 }
-#: By the identity of the plot: what lies on its y axis.
-_LABELS = {
-    "plot-loss": "Loss less that of the start (nats)",
-    "plot-score": "Held-out score",
-    "plot-gaussians": "Gaussians",
+#: By the identity of the plot: what lies on its y axis, and whose curves it has.
+_PLOTS = {
+    "plot-loss": ("Loss less that of the start (nats)", tuple(_STAGES)),
+    "plot-score": ("Held-out score", ("trials half1", "trials half2")),
+    "plot-gaussians": ("Gaussians", tuple(_STAGES)),
 }
 #: What a plot shows, for people and for those who read screens.
 CAPTIONS: Mapping[str, str] = {
@@ -37,7 +37,7 @@ class Curves:
 
     def __init__(self) -> None:
         self._points: dict[str, dict[str, list[tuple[float, float]]]] = {
-            identity: {stage: [] for stage in _STAGES} for identity in _LABELS
+            identity: {stage: [] for stage in stages} for identity, (_, stages) in _PLOTS.items()
         }
 
     def add(self, moment: Moment) -> None:
@@ -68,5 +68,12 @@ def _plain(points: list[tuple[float, float]], from_start: bool) -> dict[str, lis
 
 def empty_plots() -> dict[str, dict[str, Any]]:
     """Return what ``live.js`` fills, by the identity of the plot."""
-    series = [Series(name, np.zeros(0), np.zeros(0), colour, dashed) for name, colour, dashed in _STAGES.values()]
-    return {identity: lines("Step", label, series, points=True) for identity, label in _LABELS.items()}
+    return {
+        identity: lines("Step", label, [_series(stage) for stage in stages], points=True)
+        for identity, (label, stages) in _PLOTS.items()
+    }
+
+
+def _series(stage: str) -> Series:
+    name, colour, dashed = _STAGES[stage]
+    return Series(name, np.zeros(0), np.zeros(0), colour, dashed)
