@@ -116,7 +116,7 @@ class Chromium:
                 return dict(answer["result"])
 
     def open(self, page: Path | str, width: int, height: int = 900, dark: bool = False) -> None:
-        """Show a file or an address in a window of a width, to a reader who likes light or dark; wait until it is loaded."""
+        """Show a file or an address in a window of a width, to who likes light or dark, and wait until it is loaded."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=scheme)

@@ -4,7 +4,9 @@ Pictures at both widths, light and dark, are left in the folder of the test (pyt
 """
 
 import json
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import live_news
@@ -140,6 +142,17 @@ def test_a_page_before_anything_is_known(page: tuple[Chromium, LiveServer], tmp_
     browser.requests.clear()
 
 
+def arrive(browser: Chromium, path: str) -> None:
+    """Wait until the browser has gone to a page; what runs in the one before is lost on the way."""
+    until = time.monotonic() + 30.0
+    while time.monotonic() < until:
+        with suppress(RuntimeError):
+            if browser.value(f"location.pathname === '{path}' && document.readyState === 'complete'"):
+                return
+        time.sleep(0.05)
+    raise TimeoutError(path)
+
+
 def end(live: LiveProgress, stays: bool) -> None:
     live.folder.mkdir()
     (live.folder / "report.html").write_text("<!doctype html><link rel=icon href=data:,><title>The report</title>")
@@ -149,8 +162,7 @@ def end(live: LiveProgress, stays: bool) -> None:
 def test_the_end_leads_to_the_report(page: tuple[Chromium, LiveServer], live: LiveProgress) -> None:
     browser = opened(page)
     end(live, stays=False)
-    browser.value("new Promise((done) => { addEventListener('pagehide', () => done()); setTimeout(done, 5000); })")
-    browser.value(UNTIL % "location.pathname === '/report' && document.readyState === 'complete'")
+    arrive(browser, "/report")
     assert browser.value("document.title") == "The report"
     assert page[1].site.ending_heard.wait(5)
 
@@ -163,7 +175,7 @@ def test_a_page_that_stays_has_a_link(page: tuple[Chromium, LiveServer], live: L
     assert said == f"The run is finished; its report is {live.folder}/report.html. Open the report."
     browser.screenshots(tmp_path, "finished")
     browser.value("document.querySelector('#said a').click()")
-    browser.value(UNTIL % "location.pathname === '/report' && document.readyState === 'complete'")
+    arrive(browser, "/report")
     assert browser.value("document.title") == "The report"
 
 

@@ -133,7 +133,7 @@ def test_readers_that_go_away_say_nothing(server: LiveServer, capfd: pytest.Capt
 def test_many_that_say_nothing_block_nobody_for_long(live: LiveProgress, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module._Handler, "timeout", 0.3)
     with LiveServer(live) as server:
-        idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(40)]
+        idle = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(24)]
         for connection in idle:
             connection.settimeout(10)
             assert connection.recv(10) == b""

@@ -102,6 +102,7 @@ class _Server(ThreadingHTTPServer):
     """A thread for each request, but not for too many."""
 
     daemon_threads = True
+    request_queue_size = _MOST_AT_ONCE
 
     def __init__(self, family: socket.AddressFamily, address: tuple[Any, ...], site: Site) -> None:
         self.address_family = family

@@ -196,9 +196,10 @@ const PLOTS = (() => {
         place = Math.min(grid.length - 1, Math.max(0, (place ?? (step > 0 ? -1 : grid.length)) + step));
         show();
       });
-      const focused = holder.contains(document.activeElement);
-      holder.replaceChildren(svg);
+      const focused = holder.contains(document.activeElement), read = place;
+      holder.replaceChildren(svg); // the old one loses the focus, and what was read with it
       if (focused) svg.focus();
+      place = read;
       show();
       box.dataset.points = shown.reduce((sum, series) => sum + series.y.filter((y) => y !== null).length, 0);
     }
