@@ -160,7 +160,8 @@ const PLOTS = (() => {
         draw("text", label, svg, of.marker.label);
       }
       const hair = draw("line", { class: "hair", y1: at.top, y2: at.bottom, visibility: "hidden" }, svg);
-      const grid = (shown.find((series) => series.x.length) ?? of.series[0]).x;
+      // The longest is read along: curves of fits that go on may still be empty.
+      const grid = shown.reduce((longest, { x }) => (x.length > longest.length ? x : longest), []);
       show = () => {
         if (place === null || !grid.length) {
           hair.setAttribute("visibility", "hidden");
