@@ -19,6 +19,7 @@
     box.replaceChildren(text);
     if (link) box.append(" ", link);
     box.hidden = !text;
+    box.classList.toggle("good", Boolean(link));
   }
 
   function curves(found) {
@@ -57,10 +58,11 @@
 
   function show(state) {
     status(state.status);
-    at("stage").textContent = state.stage || "Reading";
-    at("bar").max = state.total || 1;
-    at("bar").value = state.done;
-    at("words").textContent = state.total ? state.words : "";
+    const finished = state.status === "finished";
+    at("stage").textContent = finished ? "Finished" : state.stage || "Reading";
+    at("bar").max = finished ? 1 : state.total || 1;
+    at("bar").value = finished ? 1 : state.done;
+    at("words").textContent = state.total && !finished ? state.words : "";
     at("elapsed").textContent = `${state.status === "running" ? "Running for" : "Ended after"} ${state.elapsed}`;
     const lines = at("lines"), end = lines.scrollHeight - lines.scrollTop - lines.clientHeight < 30;
     const text = state.log.join("\n");
