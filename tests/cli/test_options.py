@@ -47,7 +47,8 @@ def test_the_command_has_every_option_and_no_other() -> None:
     command = typer.main.get_command(app).commands["reconstruct"]
     names = {parameter.name for parameter in command.params}
     about_the_run = {"output", "resume", "config", "overwrite", "dry_run", "verbose", "quiet"}
-    assert names == {f.name for f in fields(ReconstructionOptions)} | about_the_run
+    about_watching = {"live", "live_port", "live_host", "live_stay"}
+    assert names == {f.name for f in fields(ReconstructionOptions)} | about_the_run | about_watching
     defaults = {parameter.name: parameter.default for parameter in command.params}
     for f in fields(ReconstructionOptions):
         if f.name not in ("particles", "passthrough"):

@@ -11,6 +11,7 @@ from gemmap.errors import GemError, InputError
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.config import FitConfig
 from gemmap.fit.half_maps import reconstruct_halves
+from gemmap.fit.moments import Moment
 from gemmap.fit.progress import Silent
 from gemmap.fit.records import FitResult, Reconstruction
 from gemmap.fit.schedule import Schedule
@@ -149,6 +150,7 @@ class Recorder:
     def __init__(self) -> None:
         self.events: list[tuple[str, object]] = []
         self.done: list[tuple[str, int, int]] = []
+        self.moments: list[str] = []
         self._running: list[object] | None = None
 
     def start(self, stage: str, total: int, unit: str) -> None:
@@ -176,6 +178,10 @@ class Recorder:
     def result(self, name: str, result: FitResult) -> None:
         self.events.append(("result", name))
 
+    def moment(self, moment: Moment) -> None:
+        assert self._running is not None, "a moment outside a stage"
+        self.moments.append(moment.stage)
+
 
 def test_news_comes_in_order():
     recorder = Recorder()
@@ -200,6 +206,54 @@ def test_news_comes_in_order():
         assert done <= total
     reading = [(total, done) for name, total, done in recorder.done if name.startswith("reading and inserting")]
     assert reading == [((TABLE.half == half).sum(),) * 2 for half in (1, 2)]
+
+
+class Looking(Silent):
+    """Looks at the map of every moment."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Moment, tuple[np.ndarray, ...]]] = []
+
+    def moment(self, moment: Moment) -> None:
+        self.seen.append((moment, moment.planes()))
+
+
+@pytest.mark.parametrize("schedule", [None, Schedule(epochs=1, batch_size=32)], ids=["aggregate", "images"])
+def test_looking_at_a_fit_changes_nothing(schedule):
+    looking = Looking()
+    watched, alone = run(progress=looking, schedule=schedule), run(schedule=schedule)
+    assert all(same(a, b) for a, b in zip(fits(watched).values(), fits(alone).values(), strict=True))
+    stages = list(dict.fromkeys(moment.stage for moment, _ in looking.seen))
+    assert stages == ["trials half1", "fit half1", "trials half2", "fit half2", "fit full"]
+    for stage in stages:
+        kinds = [moment.kind for moment, _ in looking.seen if moment.stage == stage]
+        assert kinds == sorted(kinds, reverse=True)  # voxels, then Gaussians
+        assert set(kinds) == {"voxels", "Gaussians"}
+    for name, result in fits(watched).items():
+        told = [m for m, _ in looking.seen if (m.stage, m.kind) == (f"fit {name}", "Gaussians")]
+        assert [(m.number, m.loss, m.n_gaussians) for m in told] == [
+            (s.step, s.loss, s.n_gaussians) for s in result.steps
+        ]
+        # The last slices are those of the map, but for the residual and the unit of the fit.
+        planes = looking.seen[[m for m, _ in looking.seen].index(told[-1])][1]
+        low = (BOX - len(planes[0])) // 2
+        final = result.map[BOX // 2, low : BOX - low, low : BOX - low]
+        assert np.corrcoef(planes[0].ravel(), final.ravel())[0, 1] > 0.9
+    scores = [(m.number, m.score) for m, _ in looking.seen if m.stage == "trials half1" and m.score is not None]
+    assert tuple(scores) == watched.trial_scores["half1"]
+
+
+def test_nobody_looks_and_no_map_is_computed():
+    class Told(Silent):
+        n = 0
+
+        def moment(self, moment: Moment) -> None:
+            self.n += 1
+            object.__setattr__(moment, "cube", None)
+
+    told = Told()
+    run(progress=told)
+    assert told.n > 50
 
 
 def test_aggregates_are_handed_over_whole():

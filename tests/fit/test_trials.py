@@ -32,7 +32,7 @@ def split(n=200, noise=NOISE, sign=1.0, seed=0) -> Split:
 
 
 def decide(parts: Split, max_steps=8, count=1000, seed=0) -> Choice:
-    return choose(parts, REGION, FitConfig(max_steps=max_steps), count, seed, Silent())
+    return choose(parts, REGION, FitConfig(max_steps=max_steps), count, seed, Silent(), "trials half1")
 
 
 def test_the_trial_is_a_map_of_the_seen_particles():
@@ -101,7 +101,7 @@ def test_noise_is_not_called_dark():
     for seed in range(5):
         noise = np.random.default_rng(seed).normal(size=(n, box, box)).astype(np.float32)
         parts = split_of(table, noise)
-        choice = choose(parts, Region.build(box, 11.0, None), FitConfig(max_steps=2), 500, 0, Silent())
+        choice = choose(parts, Region.build(box, 11.0, None), FitConfig(max_steps=2), 500, 0, Silent(), "trials half1")
         assert np.isfinite(choice.trial).all()
 
 

@@ -115,13 +115,13 @@ class Chromium:
                     raise RuntimeError(f"{method}: {answer['error']}")
                 return dict(answer["result"])
 
-    def open(self, path: Path, width: int, height: int = 900, dark: bool = False) -> None:
-        """Show a file in a window of a width, as a reader who likes light or dark, and wait until it is loaded."""
+    def open(self, page: Path | str, width: int, height: int = 900, dark: bool = False) -> None:
+        """Show a file or an address in a window of a width, to who likes light or dark, and wait until it is loaded."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self.call("Emulation.setEmulatedMedia", features=scheme)
         self._loaded = False
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=page.resolve().as_uri() if isinstance(page, Path) else page)
         until = time.monotonic() + 60.0
         while not self._loaded:
             self._next(until)

@@ -1,6 +1,7 @@
 """Stores the results of a run at once and tells the news to two watchers: the log file and the user's."""
 
 from gemmap.fit.aggregate import Aggregate
+from gemmap.fit.moments import Moment
 from gemmap.fit.progress import Progress
 from gemmap.fit.records import FitResult
 from gemmap.report.progress_lines import LineProgress
@@ -62,3 +63,8 @@ class Recorder:
             self._folder.write_fit(name, result, self._pixel_size_a)
         for watcher in self._watchers:
             watcher.result(name, result)
+
+    def moment(self, moment: Moment) -> None:
+        """Tell where a fit is."""
+        for watcher in self._watchers:
+            watcher.moment(moment)

@@ -10,6 +10,7 @@ import typer
 
 from gemmap.api.options import SAMPLING_A, Engine
 from gemmap.cli import images, local, reading
+from gemmap.cli import live as live_page
 from gemmap.cli.errors import reports_errors
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
@@ -157,6 +158,10 @@ def reconstruct(
             "--dry-run", help="Read and check everything but the pixels, print the plan, stop.", rich_help_panel=_RUN
         ),
     ] = False,
+    live: live_page.Live = False,
+    live_port: live_page.LivePort = 0,
+    live_host: live_page.LiveHost = live_page.LOCALHOST,
+    live_stay: live_page.LiveStay = False,
     verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel=_RUN)] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only the result.", rich_help_panel=_RUN)] = False,
 ) -> None:
@@ -209,9 +214,10 @@ def reconstruct(
         "checkpoint_interval_s": checkpoint_interval_s,
     }
     explicit = {name: value for name, value in given.items() if _is_explicit(ctx, name)}
+    page = live_page.LivePage.of(live, live_host, live_port, live_stay)
     if resume is not None:
         _refuse_beside_resume(ctx)
-        _resume(resume, verbose, quiet, explicit)
+        _resume(resume, verbose, quiet, explicit, page)
         return
     if output is None:
         raise InputError("No folder for the results was given; give -o FOLDER.")
@@ -235,11 +241,14 @@ def reconstruct(
     screen.plan(plan.lines(), asdict(options))
     if dry_run:
         return
-    result = run_plan(plan, output, screen.progress(), ["gemmap", *sys.argv[1:]])
-    screen.result(summary_lines(summarise(result)))
+    with live_page.watched(page, screen, output, plan.table.pixel_size_a) as progress:
+        result = run_plan(plan, output, progress, ["gemmap", *sys.argv[1:]])
+        screen.result(summary_lines(summarise(result)))
 
 
-def _resume(folder: Path, verbose: bool, quiet: bool, explicit: Mapping[str, Any]) -> None:
+def _resume(
+    folder: Path, verbose: bool, quiet: bool, explicit: Mapping[str, Any], page: live_page.LivePage | None
+) -> None:
     """Finish an interrupted run."""
     from gemmap.api.resume import UnfinishedRun
     from gemmap.api.run import summarise
@@ -250,13 +259,14 @@ def _resume(folder: Path, verbose: bool, quiet: bool, explicit: Mapping[str, Any
     with UnfinishedRun(folder) as run:
         plan = run.plan(*(explicit.get(name) for name in ("threads", "device", "checkpoint_interval_s")))
         screen.plan(plan.lines(), asdict(plan.options))
-        result = run.finish(plan, screen.progress())
-    screen.result(summary_lines(summarise(result)))
+        with live_page.watched(page, screen, folder, plan.table.pixel_size_a) as progress:
+            result = run.finish(plan, progress)
+            screen.result(summary_lines(summarise(result)))
 
 
 def _refuse_beside_resume(ctx: typer.Context) -> None:
     """Refuse what a run that is resumed has decided already."""
-    allowed = {"resume", "threads", "device", "checkpoint_interval_s", "verbose", "quiet"}
+    allowed = {"resume", "threads", "device", "checkpoint_interval_s", "verbose", "quiet"} | live_page.NAMES
     for parameter in ctx.command.params:
         if parameter.name is not None and parameter.name not in allowed and _is_explicit(ctx, parameter.name):
             name = "PARTICLES" if parameter.name == "particles" else max(parameter.opts, key=len)

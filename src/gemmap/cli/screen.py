@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from gemmap.fit.aggregate import Aggregate
+    from gemmap.fit.moments import Moment
     from gemmap.fit.records import FitResult
 
 _INTERVAL_S, _VERBOSE_INTERVAL_S = 10.0, 1.0
@@ -112,3 +113,6 @@ class BarProgress:
     def result(self, name: str, result: "FitResult") -> None:
         """Print how the fit ended."""
         self._lines.result(name, result)
+
+    def moment(self, moment: "Moment") -> None:
+        """Draw nothing: `advance` says it."""

@@ -90,3 +90,6 @@ class Labelled:
 
     def result(self, name: str, result: object) -> None:
         """Nor are its maps."""
+
+    def moment(self, moment: object) -> None:
+        """Nor are they shown while they are made."""

@@ -11,6 +11,7 @@ from gemmap.fit.gaussian_fit import Step, fit_gaussians
 from gemmap.fit.images import Particles, train
 from gemmap.fit.init import VoxelStart, at_random
 from gemmap.fit.keeper import RunState
+from gemmap.fit.moments import Moment
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.parameters import Parameters
 from gemmap.fit.pieces import training_from_piece, training_to_piece
@@ -31,7 +32,13 @@ class Fitted:
 
 
 def fit_to_aggregate(
-    equations: NormalEquations, start: VoxelStart, steps: int, most: int, shape: Shape, progress: Progress
+    equations: NormalEquations,
+    start: VoxelStart,
+    steps: int,
+    most: int,
+    shape: Shape,
+    progress: Progress,
+    stage_name: str,
 ) -> Fitted:
     """Take the steps that trial fits chose, of ``most`` that they could try."""
     records: list[StepRecord] = []
@@ -40,8 +47,9 @@ def fit_to_aggregate(
 
         def keep_going(step: Step) -> bool:
             progress.advance(min(step.number, 1), f"loss {step.loss:.0f}")
-            seconds = time.perf_counter() - began
-            records.append(StepRecord(step.number, step.loss, seconds, len(start.copies) * len(step.parameters)))
+            seconds, n_gaussians = time.perf_counter() - began, len(start.copies) * len(step.parameters)
+            records.append(StepRecord(step.number, step.loss, seconds, n_gaussians))
+            progress.moment(Moment(stage_name, "Gaussians", step.number, lambda: step.volume, step.loss, n_gaussians))
             return True
 
         last = fit_gaussians(equations, start.on_voxels(), start.price, steps, keep_going, shape, start.copies)
@@ -94,6 +102,16 @@ def fit_to_images(
                 run.hold(**{name: training_to_piece(state, records)})
                 run.save(stage_name)
             progress.advance(done, f"{n_gaussians:,} Gaussians, mean loss {state.loss.mean:.6g}")
+            progress.moment(
+                Moment(
+                    stage_name,
+                    "Gaussians",
+                    state.number,
+                    lambda: copies.expand(state.parameters).voxelize(equations.size),
+                    state.loss.mean,
+                    n_gaussians,
+                )
+            )
 
         trained = train(
             particles,

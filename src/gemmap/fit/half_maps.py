@@ -211,12 +211,13 @@ def _decide(run: _Run, half: int, split: Split | None) -> tuple[Choice, list[Agg
     extent = run.source.extents[half]
     split = split or run.source.split(half)
     seed = _seed(run.config.seed, half)
-    choice = choose(split, run.region(extent), run.config, run.count(extent), seed, run.progress)
+    stage_name = f"trials half{half}"
+    choice = choose(split, run.region(extent), run.config, run.count(extent), seed, run.progress, stage_name)
     parts = [split.total()] if half == 1 else [split.seen, split.all_held_out()]
     state.drop(*set_names(half))
     state.hold(**{choice_name: choice_to_piece(choice)})
     state.hold(**{name: aggregate_to_tensors(part) for name, part in zip(part_names, parts, strict=True)})
-    state.save(f"trials half{half}")
+    state.save(stage_name)
     return choice, parts
 
 

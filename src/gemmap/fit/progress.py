@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from gemmap.fit.aggregate import Aggregate
+from gemmap.fit.moments import Moment
 from gemmap.fit.records import FitResult
 
 
@@ -29,6 +30,9 @@ class Progress(Protocol):
     def result(self, name: str, result: FitResult) -> None:
         """The fit of ``half1``, ``half2`` or ``full`` is complete: the receiver may store it at once."""
 
+    def moment(self, moment: Moment) -> None:
+        """A fit has gone on; ``moment.cube()``, asked for before this returns, is its map."""
+
 
 class Silent:
     """Progress that nobody watches."""
@@ -49,6 +53,9 @@ class Silent:
         """Do nothing."""
 
     def result(self, name: str, result: FitResult) -> None:
+        """Do nothing."""
+
+    def moment(self, moment: Moment) -> None:
         """Do nothing."""
 
 

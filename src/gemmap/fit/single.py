@@ -1,6 +1,7 @@
 """One fit: an aggregate in, maps and Gaussians out. It sees no particles but those of the aggregate."""
 
 import torch
+from torch import Tensor
 
 from gemmap._types import Curve, Volume
 from gemmap.fit.aggregate import Aggregate
@@ -12,6 +13,7 @@ from gemmap.fit.descent import fit_to_aggregate, fit_to_images
 from gemmap.fit.images import Particles
 from gemmap.fit.init import VoxelStart
 from gemmap.fit.keeper import RunState
+from gemmap.fit.moments import Moment
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.records import FitResult
@@ -43,12 +45,20 @@ def fit(
     device = torch.device(config.device)
     box = aggregate.box_px
     equations = NormalEquations.build(aggregate, region.size, device)
+    blob_px, grid = settings.voxels.blob_px, equations.grid
     with stage(progress, "voxels", settings.voxels.iterations, "iterations"):
-        u = fit_voxels(equations, region.on(device), settings.voxels, lambda _i, _u: progress.advance(1))
+
+        def watch(iteration: int, u: Tensor) -> None:
+            progress.advance(1)
+            progress.moment(Moment(stage_name, "voxels", iteration, lambda: blur(u, blob_px, grid)))
+
+        u = fit_voxels(equations, region.on(device), settings.voxels, watch)
     price, copies = mass_price(equations, settings.voxels), Copies.of(config.group, device)
     start = VoxelStart(u, settings.voxels.blob_px, price, count, seed, copies)
     if config.schedule is None:
-        fitted = fit_to_aggregate(equations, start, settings.steps, config.max_steps, config.shape, progress)
+        fitted = fit_to_aggregate(
+            equations, start, settings.steps, config.max_steps, config.shape, progress, stage_name
+        )
     else:
         assert particles is not None, "the images engine needs images"
         window = region.on(device)

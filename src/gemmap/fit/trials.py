@@ -15,6 +15,7 @@ from gemmap.fit.copies import Copies
 from gemmap.fit.gaussian_fit import Step, fit_gaussians
 from gemmap.fit.held_out import HeldOutScore, Scored
 from gemmap.fit.init import VoxelStart
+from gemmap.fit.moments import Moment
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.region import Region, to_box, to_cube
@@ -45,6 +46,7 @@ def choose(
     count: int,
     seed: int,
     progress: Progress,
+    stage_name: str,
 ) -> Choice:
     """Decide blob, penalty, steps and the residual's region by trial fits to the seen particles, scored on the others.
 
@@ -57,7 +59,7 @@ def choose(
     copies = Copies.of(config.group, device)
     equations = NormalEquations.build(split.seen, region.size, device)
     score = _positive_score(equations, split, region, len(copies), config.refuse_dark)
-    gains, tried, u = _try_voxels(equations, score, region, progress)
+    gains, tried, u = _try_voxels(equations, score, region, progress, stage_name)
     voxels = TRIED[tried]
     best: list[tuple[Step, Scored]] = []
     scores: list[tuple[int, float]] = []
@@ -65,10 +67,20 @@ def choose(
 
         def keep_going(step: Step) -> bool:
             progress.advance(min(step.number, 1))
+            now = Moment(
+                stage_name,
+                "Gaussians",
+                step.number,
+                lambda: step.volume,
+                step.loss,
+                len(copies) * len(step.parameters),
+            )
             if step.number % 2:
+                progress.moment(now)
                 return True
             scored = score.measure(step.volume)
             scores.append((step.number, scored.value))
+            progress.moment(replace(now, score=scored.value))
             if step.number <= LEAST_STEPS or score.better(scored, best[0][1]):
                 best[:] = [(step, scored)]
             return step.number - best[0][0].number < 2 * PATIENCE
@@ -83,7 +95,7 @@ def choose(
 
 
 def _try_voxels(
-    equations: NormalEquations, score: HeldOutScore, region: Region, progress: Progress
+    equations: NormalEquations, score: HeldOutScore, region: Region, progress: Progress, stage_name: str
 ) -> tuple[tuple[Gain, ...], int, Tensor]:
     """Gains of all settings, the index of the best, and the voxels fitted with it."""
     window = region.on(equations.data.device)
@@ -91,7 +103,12 @@ def _try_voxels(
     fitted: list[Tensor] = []
     with stage(progress, "trial voxels", sum(t.iterations for t in TRIED), "iterations"):
         for settings in TRIED:
-            fitted.append(fit_voxels(equations, window, settings, lambda _i, _u: progress.advance(1)))
+
+            def watch(iteration: int, u: Tensor, blob_px: float = settings.blob_px) -> None:
+                progress.advance(1)
+                progress.moment(Moment(stage_name, "voxels", iteration, lambda: blur(u, blob_px, equations.grid)))
+
+            fitted.append(fit_voxels(equations, window, settings, watch))
             scores.append(score.measure(blur(fitted[-1], settings.blob_px, equations.grid)))
     gains = tuple(Gain(s.value - scores[0].value, score.error(s, scores[0])) for s in scores)
     best = best_of(gains)

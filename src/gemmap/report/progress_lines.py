@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from gemmap.fit.aggregate import Aggregate
+from gemmap.fit.moments import Moment
 from gemmap.fit.records import FitResult
 from gemmap.report.summary import duration_text
 
@@ -65,6 +66,9 @@ class LineProgress:
         """Write how the fit ended."""
         steps = result.steps[-1].step
         self._write(f"Fit of {name}: {len(result.gaussians):,} Gaussians, {steps} steps, {result.stopped_because}")
+
+    def moment(self, moment: Moment) -> None:
+        """Write nothing: `advance` says it."""
 
     @property
     def _figure(self) -> str:

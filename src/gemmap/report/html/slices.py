@@ -9,9 +9,10 @@ from gemmap.report.html.markup import Html, image_source, tag
 from gemmap.report.html.section import Section, paragraph
 from gemmap.report.html.volumes import LARGEST_SLICE, MAPS, Volumes, colours, gradient_css
 
-_PLANES = ("xy", "xz", "yz")
+#: Names of the slices, in their order.
+PLANES = ("xy", "xz", "yz")
 #: Black and white, percentiles of what is shown.
-_CONTRAST = (1.0, 99.8)
+CONTRAST = (1.0, 99.8)
 #: Maps drawn with one grey scale.
 _ALIKE = ("map", "half1", "half2", "backprojection")
 _UNIT_FACTORS = (1, 2, 5)
@@ -30,12 +31,12 @@ def slices(volumes: Volumes) -> Section:
         side_a = window * found[1]
     if not shown:
         return Section("slices", "Slices", None, "No map of the run is there.")
-    alike = [np.percentile(np.stack(shown[name]), _CONTRAST) for name in _ALIKE if name in shown]
+    alike = [np.percentile(np.stack(shown[name]), CONTRAST) for name in _ALIKE if name in shown]
     limits = np.median(alike, axis=0) if alike else None
     figures = []
     for name, planes in shown.items():
-        of_map = limits if limits is not None and name in _ALIKE else np.percentile(np.stack(planes), _CONTRAST)
-        images = [image_source(_bytes(plane, float(of_map[0]), float(of_map[1]))) for plane in planes]
+        of_map = limits if limits is not None and name in _ALIKE else np.percentile(np.stack(planes), CONTRAST)
+        images = [image_source(grey_bytes(plane, float(of_map[0]), float(of_map[1]))) for plane in planes]
         figures.append(_figure(MAPS[name][1], images, side_a, "on its own grey scale" if name == "sharpened" else None))
     figures += _local_resolution(volumes)
     words = (
@@ -74,21 +75,23 @@ def _planes(volume: Volume, window_px: int) -> list[Float[np.ndarray, "m m"]]:
     return [plane[::every, ::every] for plane in (cube[middle], cube[:, middle], cube[:, :, middle])]
 
 
-def _bytes(plane: Float[np.ndarray, "m m"], low: float, high: float) -> np.ndarray:
+def grey_bytes(plane: Float[np.ndarray, "m m"], low: float, high: float) -> np.ndarray:
+    """Return a slice in bytes, black at ``low`` and white at ``high``, its first row at the bottom."""
     grey = np.clip((plane - low) / ((high - low) or 1.0), 0.0, 1.0)
     return np.asarray((255.0 * grey[::-1]).round(), np.uint8)
 
 
 def _figure(name: str, images: list[str], side_a: float, remark: object) -> Html:
-    bar_a = _round_length(0.3 * side_a)
+    bar_a = round_length(0.3 * side_a)
     scale = tag("span", f"{bar_a:g} Å", class_="scale-bar", style=f"width:{100 * bar_a / side_a:.1f}%")
     pictures = [
         tag("span", tag("img", src=source, alt=f"{name}, plane {plane}"), tag("b", plane), None if i else scale)
-        for i, (plane, source) in enumerate(zip(_PLANES, images, strict=True))
+        for i, (plane, source) in enumerate(zip(PLANES, images, strict=True))
     ]
     return tag("figure", tag("div", *pictures, class_="planes"), tag("figcaption", tag("strong", name), " ", remark))
 
 
-def _round_length(most_a: float) -> float:
+def round_length(most_a: float) -> float:
+    """Return the longest scale bar of a round length."""
     decade = float(10.0 ** np.floor(np.log10(most_a)))
     return decade * max(factor for factor in _UNIT_FACTORS if factor * decade <= most_a)

@@ -160,14 +160,16 @@ const PLOTS = (() => {
         draw("text", label, svg, of.marker.label);
       }
       const hair = draw("line", { class: "hair", y1: at.top, y2: at.bottom, visibility: "hidden" }, svg);
-      const grid = (shown[0] ?? of.series[0]).x;
+      // The longest is read along: curves of fits that go on may still be empty.
+      const grid = shown.reduce((longest, { x }) => (x.length > longest.length ? x : longest), []);
       show = () => {
-        if (place === null) {
+        if (place === null || !grid.length) {
           hair.setAttribute("visibility", "hidden");
           reading.textContent = "";
           readings.forEach((value) => { value.textContent = ""; });
           return;
         }
+        place = Math.min(place, grid.length - 1);
         const x = grid[place];
         hair.setAttribute("visibility", "visible");
         hair.setAttribute("x1", at.x(x));
@@ -195,9 +197,11 @@ const PLOTS = (() => {
         place = Math.min(grid.length - 1, Math.max(0, (place ?? (step > 0 ? -1 : grid.length)) + step));
         show();
       });
-      const focused = holder.contains(document.activeElement);
-      holder.replaceChildren(svg);
+      const focused = holder.contains(document.activeElement), read = place;
+      holder.replaceChildren(svg); // the old one loses the focus, and what was read with it
       if (focused) svg.focus();
+      place = read;
+      show();
       box.dataset.points = shown.reduce((sum, series) => sum + series.y.filter((y) => y !== null).length, 0);
     }
     return redraw;
@@ -243,9 +247,8 @@ const PLOTS = (() => {
     };
   }
 
-  for (const box of document.querySelectorAll(".plot")) {
-    const of = REPORT[box.id];
-    if (!of) continue;
+  /* Fills a box, now and whenever its width changes; returns what draws it again after its data changed. */
+  function fill(box, of) {
     const redraw = of.kind === "bars" ? bars(box, of) : lines(box, of);
     let width = -1;
     new ResizeObserver(() => {
@@ -253,6 +256,10 @@ const PLOTS = (() => {
       width = box.clientWidth;
       redraw();
     }).observe(box);
+    return redraw;
   }
-  return { draw, html };
+  for (const box of document.querySelectorAll(".plot")) {
+    if (REPORT[box.id]) fill(box, REPORT[box.id]);
+  }
+  return { draw, html, fill };
 })();
