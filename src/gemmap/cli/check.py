@@ -5,15 +5,20 @@ from typing import Annotated
 
 import typer
 
-from gemmap.cli import reading
+from gemmap.cli import panels, reading
 from gemmap.cli.errors import USER_ERROR, reports_errors
+from gemmap.cli.teaching import examples
 from gemmap.errors import InputError
 
-_RUN = "Run"
+_MOST_USED, _RUN = panels.MOST_USED, panels.RUN
 
-EXAMPLE = (
-    "[bold]Example:[/bold] gemmap check Refine3D/job010/run_data.star\n\n"
-    "The exit code is 0 if nothing is wrong, and 2 if there is an error (with --strict, or a warning)."
+EXAMPLE = examples(
+    ("A refinement of RELION", "gemmap check Refine3D/job010/run_data.star"),
+    ("A refinement of cryoSPARC, every image looked at", "gemmap check J42/J42_particles.csg --all-images"),
+    ("Particles of cryoDRGN", "gemmap check particles.mrcs --poses poses.pkl --ctf ctf.pkl"),
+    ("In a script: stop at any warning, keep the verdicts", "gemmap check particles.star --strict --json check.json"),
+    then="Exit code 0: nothing is wrong; 2: there is an error, or with --strict a warning. Then gemmap reconstruct "
+    "with the same PARTICLES and options.",
 )
 
 
@@ -37,20 +42,36 @@ def check(
     cs_aberrations: reading.CsAberrationsOption = "refuse",
     n_sample: Annotated[
         int,
-        typer.Option("--sample", metavar="N", help="Images to look at; 0 looks at none.", rich_help_panel=_RUN),
+        typer.Option(
+            "--sample",
+            metavar="N",
+            help="Images to look at, spread over all; 0 looks at none.",
+            rich_help_panel=_MOST_USED,
+        ),
     ] = 1500,
     all_images: Annotated[
-        bool, typer.Option("--all-images", help="Look for dead images in all of them.", rich_help_panel=_RUN)
+        bool,
+        typer.Option(
+            "--all-images",
+            help="Look for dead images in all of them, not in the sample only.",
+            rich_help_panel=_MOST_USED,
+        ),
     ] = False,
     json: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Write table and verdicts for programs.", rich_help_panel=_RUN)
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write table and verdicts to this file too, for programs; none by default.",
+            rich_help_panel=_MOST_USED,
+        ),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit code 2 for warnings too.", rich_help_panel=_RUN)
+        bool, typer.Option("--strict", help="Exit code 2 for warnings too.", rich_help_panel=_MOST_USED)
     ] = False,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the sample.", rich_help_panel=_RUN)] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the sample of images.", rich_help_panel=_RUN)] = 0,
     threads: Annotated[
-        int | None, typer.Option(metavar="N", help="Threads; all cores by default.", rich_help_panel=_RUN)
+        int | None,
+        typer.Option(metavar="N", help="Threads to compute with; all cores by default.", rich_help_panel=_RUN),
     ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only what is wrong.", rich_help_panel=_RUN)] = False,
 ) -> None:

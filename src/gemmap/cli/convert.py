@@ -5,16 +5,22 @@ from typing import Annotated
 
 import typer
 
-from gemmap.cli import reading
+from gemmap.cli import panels, reading
 from gemmap.cli.errors import reports_errors
+from gemmap.cli.teaching import examples
 
-_NAMES = "Names of the stacks"
+_MOST_USED, _NAMES = panels.MOST_USED, panels.NAMES
 
-EXAMPLE = (
-    "[bold]Examples:[/bold] gemmap convert J42/J42_particles.csg -o particles.star\n\n"
-    "gemmap convert run_data.star -o particles.cs\n\n"
-    "gemmap convert run_data.star -o for_cryodrgn\n\n"
-    "Images are not copied. What the format cannot say is named; what would describe other images is refused."
+EXAMPLE = examples(
+    ("cryoSPARC to RELION", "gemmap convert J42/J42_particles.csg -o particles.star"),
+    ("RELION to cryoSPARC", "gemmap convert Refine3D/job010/run_data.star -o particles.cs"),
+    (
+        "RELION to cryoDRGN: poses.pkl, ctf.pkl and a list of the images",
+        "gemmap convert Refine3D/job010/run_data.star -o for_cryodrgn",
+    ),
+    ("cryoDRGN to RELION", "gemmap convert particles.mrcs -o particles.star --poses poses.pkl --ctf ctf.pkl"),
+    then="Images are not copied. What the format cannot say is named; what would describe other images is refused. "
+    "gemmap check judges the new file.",
 )
 
 
@@ -26,8 +32,10 @@ def convert(
         typer.Option(
             "-o",
             "--output",
+            metavar="FILE|FOLDER",
             help="File that ends in .star (RELION 3.1 and later) or .cs (cryoSPARC), or a folder (cryoDRGN).",
             show_default=False,
+            rich_help_panel=_MOST_USED,
         ),
     ],
     poses: reading.Poses = None,
@@ -47,21 +55,42 @@ def convert(
     cs_aberrations: reading.CsAberrationsOption = "refuse",
     relative_to: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write names relative to this folder.", rich_help_panel=_NAMES),
+        typer.Option(
+            metavar="FOLDER",
+            help="Write names relative to this folder, such as the project's; it must exist. By default names that "
+            "lead to their stacks stay, and others are relative to the new file.",
+            rich_help_panel=_NAMES,
+        ),
     ] = None,
-    absolute: Annotated[bool, typer.Option("--absolute", help="Write full paths.", rich_help_panel=_NAMES)] = False,
+    absolute: Annotated[
+        bool, typer.Option("--absolute", help="Write full paths of the stacks.", rich_help_panel=_NAMES)
+    ] = False,
     keep_names: Annotated[
         bool,
         typer.Option(
             "--keep-names", help="Write names as they were read; stacks need not be there.", rich_help_panel=_NAMES
         ),
     ] = False,
-    relion30: Annotated[bool, typer.Option("--relion30", help="Write a STAR file of RELION 3.0.")] = False,
-    lossy: Annotated[
-        bool, typer.Option("--lossy", help="Write the file even if it cannot say all that the images went through.")
+    relion30: Annotated[
+        bool,
+        typer.Option(
+            "--relion30", help="Write a STAR file of RELION 3.0, without optics groups.", rich_help_panel=_MOST_USED
+        ),
     ] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but what is lost.")] = False,
+    lossy: Annotated[
+        bool,
+        typer.Option(
+            "--lossy",
+            help="Write the file even if it cannot say all that the images went through, which is refused otherwise.",
+            rich_help_panel=_MOST_USED,
+        ),
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=_MOST_USED)
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Say nothing but what is lost.", rich_help_panel=panels.RUN)
+    ] = False,
 ) -> None:
     """Write particles in another program's format."""
     from gemmap.api.convert import convert as convert_particles

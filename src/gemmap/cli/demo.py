@@ -6,16 +6,26 @@ from typing import Annotated
 import typer
 
 from gemmap.cli.errors import reports_errors
+from gemmap.cli.teaching import examples
 
-EXAMPLE = "[bold]Example:[/bold] gemmap demo -o demo"
+EXAMPLE = examples(
+    ("Simulate, reconstruct, compare with the truth: a minute or two", "gemmap demo -o demo"),
+    ("The same in seconds", "gemmap demo -o demo --n-particles 500"),
+    then="Read demo/report.md and open demo/run/report.html. Then your own particles: gemmap check particles.star, and "
+    "gemmap reconstruct particles.star -o run1.",
+)
 
 
 @reports_errors
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for everything; must not exist.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder for everything; must not exist.")
+    ],
     n_particles: Annotated[int, typer.Option(metavar="N", help="Number of particles to simulate.")] = 2000,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of everything random.")] = 0,
-    threads: Annotated[int | None, typer.Option(metavar="N", help="Threads; all cores by default.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Threads to compute with; all cores by default.")
+    ] = None,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier demonstration; other files stay.")
     ] = False,

@@ -6,12 +6,15 @@ from typing import Annotated
 import typer
 
 from gemmap.cli.errors import reports_errors
+from gemmap.cli.teaching import examples
 
-EXAMPLE = (
-    "[bold]Example:[/bold] gemmap evidence run1 --test noise-substitution,held-out\n\n"
-    "noise-substitution: random phases beyond a resolution in all particles, everything fitted anew. held-out: some "
-    "particles are never fitted, and compared with the map. pure-noise: the same poses and CTFs without a particle. "
-    "particle-count: half, a quarter, .. of the particles."
+EXAMPLE = examples(
+    ("All four tests of a finished run", "gemmap evidence run1"),
+    ("Two of them", "gemmap evidence run1 --test noise-substitution,held-out"),
+    ("Random phases beyond 8 Å", "gemmap evidence run1 --test noise-substitution --randomise-from 8"),
+    then="Look at run1/evidence.png. noise-substitution: random phases beyond a resolution in all particles, "
+    "everything fitted anew. held-out: some particles are never fitted, and compared with the map. pure-noise: "
+    "the same poses and CTFs without a particle. particle-count: half, a quarter, .. of the particles.",
 )
 
 
@@ -19,22 +22,30 @@ EXAMPLE = (
 def evidence(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
     tests: Annotated[
-        str, typer.Option("--test", metavar="NAMES", help="Tests, with commas; all does all four.")
+        str,
+        typer.Option(
+            "--test",
+            metavar="NAMES",
+            help="Some of noise-substitution, held-out, pure-noise, particle-count, with commas; all does all four.",
+        ),
     ] = "all",
     hold_out: Annotated[
-        float, typer.Option("--hold-out", metavar="PART", help="Part of each half that is never fitted.")
+        float, typer.Option("--hold-out", metavar="PART", help="Fraction of each half, 0 to 1, that is never fitted.")
     ] = 0.05,
     randomise_from_a: Annotated[
         float | None,
         typer.Option(
             "--randomise-from",
             metavar="Å",
-            help="Beyond this resolution phases are random; by default where back-projections' FSC falls below 0.8.",
+            help="Resolution in Å beyond which phases are random; by default where the FSC of back-projections falls "
+            "below 0.8.",
             show_default=False,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of phases and noise.")] = 0,
-    threads: Annotated[int | None, typer.Option(metavar="N", help="Threads; the run's own by default.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Threads to compute with; those of the run by default.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only the result.")] = False,
 ) -> None:
     """Repeat a run on changed particles: noise substitution, held-out particles, pure noise, fewer particles."""

@@ -6,27 +6,49 @@ from typing import Annotated
 import typer
 
 from gemmap.cli.errors import reports_errors
+from gemmap.cli.teaching import examples
 
-EXPORT_EXAMPLE = (
-    "[bold]Example:[/bold] gemmap export run1 -o for_others --format cif,cxc\n\n"
-    "cif: pseudo-atoms with anisotropic B. ply: splat viewers. bild: ChimeraX spheres. npz: numpy. cxc: ChimeraX "
-    "commands with the maps. deposit: what the EMDB asks for."
+EXPORT_EXAMPLE = examples(
+    ("Everything", "gemmap export run1 -o for_others"),
+    ("Maps, colours and Gaussians for ChimeraX", "gemmap export run1 -o for_others --format cif,cxc"),
+    ("What the EMDB asks for", "gemmap export run1 -o deposition --format deposit"),
+    then="Open it all: chimerax for_others/session.cxc. On a finer grid: gemmap voxelize. A page for "
+    "the browser: gemmap report.",
 )
-VOXELIZE_EXAMPLE = (
-    "[bold]Example:[/bold] gemmap voxelize run1/gaussians.safetensors -o fine.mrc --pixel-size 0.5 --box 200 "
-    "--centre 120,130,110\n\n"
-    "The Gaussians alone: the maps of a run also hold the damped residual."
+VOXELIZE_EXAMPLE = examples(
+    (
+        "The model on a grid of 0.5 Å about a point of interest",
+        "gemmap voxelize run1/gaussians.safetensors -o fine.mrc \\\n"
+        "      --pixel-size 0.5 --box 200 --centre 120,130,110",
+    ),
+    then="Open the map: chimerax fine.mrc. It holds the Gaussians alone; the maps of a run also hold the damped "
+    "residual.",
 )
 
 
 @reports_errors
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a finished run.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the files; must not exist.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder for the files; must not exist.")
+    ],
     formats: Annotated[
-        str, typer.Option("--format", metavar="NAMES", help="Formats, with commas: cif,ply,bild,npz,cxc,deposit.")
+        str,
+        typer.Option(
+            "--format",
+            metavar="NAMES",
+            help="Formats, with commas. cif: pseudo-atoms with anisotropic B. ply: splat viewers. bild: ChimeraX "
+            "spheres. npz: numpy. cxc: ChimeraX commands with the maps. deposit: what the EMDB asks for.",
+        ),
     ] = "cif,ply,bild,npz,cxc,deposit",
-    which: Annotated[str, typer.Option(metavar="SET", help="Gaussians of: full, half1 or half2.")] = "full",
+    which: Annotated[
+        str,
+        typer.Option(
+            metavar="SET",
+            help="Whose Gaussians: full (all particles), half1 or half2.",
+            autocompletion=lambda: ["full", "half1", "half2"],
+        ),
+    ] = "full",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace these files in an existing folder; other files stay.")
     ] = False,
@@ -43,21 +65,24 @@ def export(
 @reports_errors
 def voxelize(
     gaussians: Annotated[Path, typer.Argument(metavar="GAUSSIANS", help="gaussians.safetensors of a run.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Map to write (.mrc).")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Map to write, .mrc; must not exist.")],
     box_px: Annotated[
-        int | None, typer.Option("--box", metavar="N", help="Side in voxels; by default what the run's map covers.")
+        int | None, typer.Option("--box", metavar="PX", help="Side in voxels; by default what the run's map covers.")
     ] = None,
     pixel_size_a: Annotated[
-        float | None, typer.Option("--pixel-size", metavar="Å", help="Å per voxel; by default the run's.")
+        float | None, typer.Option("--pixel-size", metavar="Å", help="Voxel size in Å; by default the run's.")
     ] = None,
     centre: Annotated[
         str | None,
         typer.Option(
-            metavar="X,Y,Z", help="Centre in Å, as a viewer shows it on the run's map; by default the map's own."
+            metavar="X,Y,Z",
+            help="Centre of the grid in Å, as a viewer shows it on the run's map; by default the map's own.",
         ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
-    threads: Annotated[int | None, typer.Option(metavar="N", help="Threads; all cores by default.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(metavar="N", help="Threads to compute with; all cores by default.")
+    ] = None,
 ) -> None:
     """Evaluate the Gaussians of a run on any grid, finer than the data's pixels too."""
     from gemmap.api.density import sample_gaussians, write_sampled

@@ -5,42 +5,96 @@ from typing import Annotated
 
 import typer
 
-from gemmap.cli import images, local
+from gemmap.cli import images, local, panels
 from gemmap.cli.errors import reports_errors
+from gemmap.cli.teaching import examples
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 
-EXAMPLE = "[bold]Example:[/bold] gemmap fit all.safetensors -o run1"
+EXAMPLE = examples(
+    ("Half-maps, map and resolution of sums", "gemmap fit all.safetensors -o run1"),
+    ("After taking a micrograph out", "gemmap fit rest.safetensors -o run2 --particle-diameter 180"),
+    then="Open run1/report.html. Sums come from gemmap aggregate, gemmap merge and gemmap subtract.",
+)
 
 
 @reports_errors
 def fit(
     sums: Annotated[Path, typer.Argument(metavar="SUMS", help="File of gemmap aggregate, merge or subtract.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results; must not exist.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder for the results; must not exist, unless --overwrite.",
+            rich_help_panel=panels.MOST_USED,
+        ),
+    ],
     without: Annotated[
         Path | None,
-        typer.Option(metavar="PARTICLES", help="Leave out these particles, as gemmap subtract would; SUMS stays."),
+        typer.Option(
+            metavar="PARTICLES",
+            help="Leave out these particles, as gemmap subtract would; SUMS stays.",
+            rich_help_panel=panels.MOST_USED,
+        ),
     ] = None,
     without_micrograph: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Of --without, leave out this micrograph alone; may be repeated."),
+        typer.Option(
+            metavar="NAME",
+            help="Of --without, leave out this micrograph alone; may be repeated.",
+            rich_help_panel=panels.MOST_USED,
+        ),
     ] = None,
     particle_diameter_a: images.ParticleDiameter = None,
     n_gaussians: Annotated[
-        int | None, typer.Option(metavar="N", help="Gaussians in each fit; by default from the particle's volume.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Most Gaussians in a fit; by default 0.3 for every voxel of the particle's sphere.",
+            rich_help_panel=panels.FIT,
+        ),
     ] = None,
     shape: Annotated[
-        Shape, typer.Option(help="What of a Gaussian may change beside centre and mass.")
+        Shape,
+        typer.Option(
+            help="What of a Gaussian is fitted beside centre and mass. free: widths and rotation. axis-aligned: "
+            "widths. round: one width. fixed: nothing.",
+            rich_help_panel=panels.FIT,
+        ),
     ] = FitConfig.shape,
-    max_steps: Annotated[int, typer.Option(metavar="N", help="Most steps of a fit.")] = FitConfig.max_steps,
+    max_steps: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            help="Most steps of a fit; held-out particles choose how many are done.",
+            rich_help_panel=panels.FIT,
+        ),
+    ] = FitConfig.max_steps,
     local_resolution: local.LocalResolution = True,
     seed: images.Seed = FitConfig.seed,
     threads: images.Threads = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="DEVICE",
+            help="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.",
+            rich_help_panel=panels.RUN,
+            autocompletion=lambda: ["auto", "cpu", "cuda"],
+        ),
+    ] = "auto",
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the results in an existing folder; other files stay.")
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace the results in an existing folder; other files stay.",
+            rich_help_panel=panels.MOST_USED,
+        ),
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only the result.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Say only the result.", rich_help_panel=panels.RUN)
+    ] = False,
 ) -> None:
     """Reconstruct from sums of particles, in seconds and without their images."""
     from gemmap.api.fit_sums import fit_sums

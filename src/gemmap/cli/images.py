@@ -4,23 +4,36 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-PANEL, PARTICLE_PANEL, RUN_PANEL = "Images", "Fit", "Run"
+from gemmap.cli import panels
+
+PANEL, PARTICLE_PANEL, RUN_PANEL = panels.IMAGES, panels.FIT, panels.RUN
 
 FlipHand: TypeAlias = Annotated[
-    bool, typer.Option("--flip-hand", help="Turn the poses so that the map comes out mirrored.", rich_help_panel=PANEL)
+    bool,
+    typer.Option("--flip-hand", help="Mirror the map, by turning the poses; for a wrong hand.", rich_help_panel=PANEL),
 ]
 PhaseFlipped: TypeAlias = Annotated[
-    bool, typer.Option("--phase-flipped", help="The images were phase-flipped.", rich_help_panel=PANEL)
+    bool,
+    typer.Option(
+        "--phase-flipped",
+        help="The images were phase-flipped, although their file does not say so.",
+        rich_help_panel=PANEL,
+    ),
 ]
 Premultiplied: TypeAlias = Annotated[
-    bool, typer.Option("--premultiplied", help="The images were multiplied by their CTF.", rich_help_panel=PANEL)
+    bool,
+    typer.Option(
+        "--premultiplied",
+        help="The images were multiplied by their CTF, although their file does not say so.",
+        rich_help_panel=PANEL,
+    ),
 ]
 Box: TypeAlias = Annotated[
     int | None,
     typer.Option(
         "--box",
-        metavar="N",
-        help="Downsample the images to this box, even, by Fourier cropping; by default that of most images.",
+        metavar="PX",
+        help="Downsample the images to this box in pixels, even, by Fourier cropping; by default that of most images.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -29,7 +42,7 @@ TargetPixelSize: TypeAlias = Annotated[
     typer.Option(
         "--target-pixel-size",
         metavar="Å",
-        help="Downsample the images to about this pixel size, with the nearest even box.",
+        help="Downsample the images to about this pixel size in Å, with the nearest even box; not at all by default.",
         rich_help_panel=PANEL,
     ),
 ]
@@ -38,29 +51,36 @@ MaxResolution: TypeAlias = Annotated[
     typer.Option(
         "--max-resolution",
         metavar="Å",
-        help="Downsample the images as far as this resolution is kept.",
-        rich_help_panel=PANEL,
+        help="Downsample the images as far as this resolution in Å is kept: half the box is four times as fast. Not "
+        "at all by default.",
+        rich_help_panel=panels.MOST_USED,
     ),
 ]
 Normalise: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--normalise",
-        help="Bring the background of every image to mean 0, no ramp, standard deviation 1.",
+        help="Bring the background of every image to mean 0, no ramp, standard deviation 1; for images that never "
+        "were.",
         rich_help_panel=PANEL,
     ),
 ]
 Window: TypeAlias = Annotated[
     bool,
-    typer.Option("--window", help="Set the background of every image to its mean, softly.", rich_help_panel=PANEL),
+    typer.Option(
+        "--window",
+        help="Set what is outside the particle's circle to its mean, softly; it stays as it is by default.",
+        rich_help_panel=PANEL,
+    ),
 ]
 ParticleDiameter: TypeAlias = Annotated[
     float | None,
     typer.Option(
         "--particle-diameter",
         metavar="Å",
-        help="Diameter of the sphere that holds the particle; by default as it is seen.",
-        rich_help_panel=PARTICLE_PANEL,
+        help="Diameter in Å of the sphere that holds the particle, micelle included; the map is zero outside. By "
+        "default measured from the images.",
+        rich_help_panel=panels.MOST_USED,
     ),
 ]
 Sym: TypeAlias = Annotated[
@@ -68,20 +88,31 @@ Sym: TypeAlias = Annotated[
     typer.Option(
         metavar="GROUP",
         help="Point group of the particle: C7, D2, T, O, I, ..; axes as RELION's.",
-        rich_help_panel=PARTICLE_PANEL,
+        rich_help_panel=panels.MOST_USED,
     ),
 ]
 Seed: TypeAlias = Annotated[
-    int, typer.Option(metavar="N", help="Seed of everything random.", rich_help_panel=PARTICLE_PANEL)
+    int,
+    typer.Option(
+        metavar="N",
+        help="Seed of everything random, half-sets included where the file has none.",
+        rich_help_panel=RUN_PANEL,
+    ),
 ]
 Threads: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", help="Threads; all cores by default.", rich_help_panel=RUN_PANEL)
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Threads to compute with; by default the cores that this process may use.",
+        rich_help_panel=RUN_PANEL,
+    ),
 ]
 Memory: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="AMOUNT",
-        help="Most memory to use, such as 8GB; a run that needs more is refused before it starts.",
+        help="Most memory to use, such as 8GB; by default what is free. A run that needs more is refused before it "
+        "starts.",
         rich_help_panel=RUN_PANEL,
     ),
 ]

@@ -4,17 +4,24 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-PANEL = "Validation"
+from gemmap.cli import panels
+
+PANEL = panels.VALIDATION
 
 LocalResolution: TypeAlias = Annotated[
     bool,
     typer.Option(
-        "--local-resolution/--no-local-resolution", help="Measure the local resolution.", rich_help_panel=PANEL
+        "--local-resolution/--no-local-resolution",
+        help="Measure the local resolution, or leave it out to save time.",
+        rich_help_panel=PANEL,
     ),
 ]
 LocalSampling: TypeAlias = Annotated[
     float,
     typer.Option(
-        "--local-sampling", metavar="Å", help="Distance of the windows of local resolution.", rich_help_panel=PANEL
+        "--local-sampling",
+        metavar="Å",
+        help="Distance in Å between the windows in which the local resolution is measured.",
+        rich_help_panel=PANEL,
     ),
 ]

@@ -1,8 +1,9 @@
 """The command ``gemmap``: one file a subcommand, and nothing numerical is imported before one runs."""
 
 import signal
+from collections.abc import Callable
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +16,7 @@ from gemmap.cli import (
     export,
     fit,
     mask,
+    panels,
     reconstruct,
     report,
     simulate,
@@ -22,32 +24,47 @@ from gemmap.cli import (
     validate,
     watch,
 )
+from gemmap.cli.teaching import TeachingCommand, TeachingGroup, examples
+
+EXAMPLE = examples(
+    ("No data yet: simulate particles, reconstruct them, compare with the truth", "gemmap demo -o demo"),
+    ("Is anything wrong with my particles?", "gemmap check Refine3D/job010/run_data.star"),
+    ("Reconstruct them", "gemmap reconstruct Refine3D/job010/run_data.star -o run1"),
+    then="gemmap COMMAND --help explains one; gemmap --install-completion makes the Tab key complete them.",
+)
 
 app = typer.Typer(
     name="gemmap",
-    help="GEM: cryo-EM reconstruction with 3D Gaussians, half-maps and an honest resolution.",
+    cls=TeachingGroup,
+    epilog=EXAMPLE,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(epilog=reconstruct.EXAMPLE)(reconstruct.reconstruct)
-app.command(epilog=check.EXAMPLE)(check.check)
-app.command(epilog=report.EXAMPLE)(report.report)
-app.command(epilog=validate.EXAMPLE)(validate.validate)
-app.command(epilog=compare.EXAMPLE)(compare.compare)
-app.command(epilog=evidence.EXAMPLE)(evidence.evidence)
-app.command(epilog=mask.EXAMPLE)(mask.mask)
-app.command(epilog=sums.AGGREGATE_EXAMPLE)(sums.aggregate)
-app.command(epilog=sums.MERGE_EXAMPLE)(sums.merge)
-app.command(epilog=sums.SUBTRACT_EXAMPLE)(sums.subtract)
-app.command(epilog=fit.EXAMPLE)(fit.fit)
-app.command(epilog=watch.EXAMPLE)(watch.watch)
-app.command(epilog=export.EXPORT_EXAMPLE)(export.export)
-app.command(epilog=export.VOXELIZE_EXAMPLE)(export.voxelize)
-app.command(epilog=convert.EXAMPLE)(convert.convert)
-app.command(epilog=simulate.EXAMPLE)(simulate.simulate)
-app.command(epilog=demo.EXAMPLE)(demo.demo)
+
+
+def _add(panel: str, command: Callable[..., None], example: str, **settings: Any) -> None:
+    app.command(cls=TeachingCommand, epilog=example, rich_help_panel=panel, **settings)(command)
+
+
+_add(panels.RECONSTRUCT, check.check, check.EXAMPLE)
+_add(panels.RECONSTRUCT, reconstruct.reconstruct, reconstruct.EXAMPLE)
+_add(panels.JUDGE, validate.validate, validate.EXAMPLE)
+_add(panels.JUDGE, compare.compare, compare.EXAMPLE)
+_add(panels.JUDGE, evidence.evidence, evidence.EXAMPLE)
+_add(panels.JUDGE, mask.mask, mask.EXAMPLE)
+_add(panels.LOOK, report.report, report.EXAMPLE)
+_add(panels.LOOK, export.export, export.EXPORT_EXAMPLE)
+_add(panels.LOOK, export.voxelize, export.VOXELIZE_EXAMPLE)
+_add(panels.SUMS, sums.aggregate, sums.AGGREGATE_EXAMPLE)
+_add(panels.SUMS, sums.merge, sums.MERGE_EXAMPLE)
+_add(panels.SUMS, sums.subtract, sums.SUBTRACT_EXAMPLE)
+_add(panels.SUMS, fit.fit, fit.EXAMPLE)
+_add(panels.SUMS, watch.watch, watch.EXAMPLE)
+_add(panels.SUMS, convert.convert, convert.EXAMPLE)
+_add(panels.PRACTICE, demo.demo, demo.EXAMPLE)
+_add(panels.PRACTICE, simulate.simulate, simulate.EXAMPLE)
 
 
 def _print_version(asked: bool) -> None:
@@ -61,7 +78,8 @@ def _print_version(asked: bool) -> None:
 @app.callback()
 def _common(
     version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop.")
+        bool,
+        typer.Option("--version", metavar="", callback=_print_version, is_eager=True, help="Print the version, stop."),
     ] = False,
 ) -> None:
     """GEM: cryo-EM reconstruction with 3D Gaussians, half-maps and an honest resolution."""

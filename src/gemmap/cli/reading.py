@@ -9,9 +9,10 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from gemmap.cli import panels
 from gemmap.io.choices import BFactorSign, CsAberrations
 
-PANEL = "Reading the particles"
+PANEL = panels.READING
 
 Particles: TypeAlias = Annotated[
     Path | None,
@@ -22,54 +23,117 @@ Particles: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
-Poses: TypeAlias = Annotated[Path | None, typer.Option(help="cryoDRGN's poses.pkl (or .npz).", rich_help_panel=PANEL)]
-Trans: TypeAlias = Annotated[
-    Path | None, typer.Option(help="cryoDRGN's shifts, if in a file of their own.", rich_help_panel=PANEL)
+Poses: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="cryoDRGN's poses.pkl (or .npz): PARTICLES are then only a list of images. Otherwise poses are those of "
+        "PARTICLES.",
+        rich_help_panel=panels.FILES,
+    ),
 ]
-Ctf: TypeAlias = Annotated[Path | None, typer.Option(help="cryoDRGN's ctf.pkl (or .npz).", rich_help_panel=PANEL)]
+Trans: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="cryoDRGN's shifts, if in a file of their own; by default those of --poses.",
+        rich_help_panel=panels.FILES,
+    ),
+]
+Ctf: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="cryoDRGN's ctf.pkl (or .npz), needed beside --poses unless --no-ctf.",
+        rich_help_panel=panels.FILES,
+    ),
+]
 Ind: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Particles to use: ind.pkl (or .npz), numbers from 0.", rich_help_panel=PANEL)
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Use only these particles: ind.pkl (or .npz), numbers from 0; all by default.",
+        rich_help_panel=PANEL,
+    ),
 ]
 Passthrough: TypeAlias = Annotated[
-    list[Path] | None, typer.Option(help="cryoSPARC's passthrough file; may be repeated.", rich_help_panel=PANEL)
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="cryoSPARC's passthrough file beside a .cs file; may be repeated. A .csg file names its own.",
+        rich_help_panel=panels.FILES,
+    ),
 ]
-NoCtf: TypeAlias = Annotated[bool, typer.Option("--no-ctf", help="The images carry no CTF.", rich_help_panel=PANEL)]
+NoCtf: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--no-ctf",
+        help="The images carry no CTF: none is applied. Otherwise a file without CTFs is refused.",
+        rich_help_panel=PANEL,
+    ),
+]
 Datadir: TypeAlias = Annotated[
-    Path | None, typer.Option(help="Folder that stack names are relative to.", rich_help_panel=PANEL)
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Folder that stack names are relative to; by default that of PARTICLES and those above it.",
+        rich_help_panel=panels.FILES,
+    ),
 ]
 StripPrefix: TypeAlias = Annotated[
-    str | None, typer.Option(help="Text to remove from the front of stack names.", rich_help_panel=PANEL)
+    str | None,
+    typer.Option(
+        metavar="TEXT",
+        help="Text to remove from the front of stack names before they are looked for; none by default.",
+        rich_help_panel=panels.FILES,
+    ),
 ]
 AllowOutside: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--allow-outside",
-        help="Read stacks that the file names outside its own folder, its project and the working folder.",
-        rich_help_panel=PANEL,
+        help="Read stacks that the file names outside its own folder, its project and the working folder, which is "
+        "refused otherwise.",
+        rich_help_panel=panels.FILES,
     ),
 ]
 First: TypeAlias = Annotated[
-    int | None, typer.Option(metavar="N", help="Use the first N particles only.", rich_help_panel=PANEL)
+    int | None,
+    typer.Option(
+        metavar="N", help="Use the first N particles only, for a quick look; all by default.", rich_help_panel=PANEL
+    ),
 ]
 Invert: TypeAlias = Annotated[
     bool,
-    typer.Option("--invert", help="Particles are dark, although their file does not say so.", rich_help_panel=PANEL),
+    typer.Option(
+        "--invert",
+        help="Particles are dark, although their file does not say so: pixels are multiplied by -1.",
+        rich_help_panel=PANEL,
+    ),
 ]
 PixelSize: TypeAlias = Annotated[
     float | None,
-    typer.Option("--pixel-size", metavar="Å", help="Pixel size; replaces that of the files.", rich_help_panel=PANEL),
+    typer.Option(
+        "--pixel-size",
+        metavar="Å",
+        help="Correct pixel size in Å; replaces that of the files, and downsamples nothing.",
+        rich_help_panel=PANEL,
+    ),
 ]
 ClassNumber: TypeAlias = Annotated[
     int | None,
     typer.Option(
-        "--class", metavar="N", help="Use the particles of this class, as the file numbers it.", rich_help_panel=PANEL
+        "--class",
+        metavar="N",
+        help="Use the particles of this class, as the file numbers it; all by default.",
+        rich_help_panel=PANEL,
     ),
 ]
 BFactorSignOption: TypeAlias = Annotated[
     BFactorSign,
     typer.Option(
         "--bfactor-sign",
-        help="file: B-factors of the CTF as RELION's formula has them, negative ones amplify. damping: all damp.",
+        help="What B-factors of CTFs mean. file: RELION's formula, in which negative ones amplify. damping: all damp.",
         rich_help_panel=PANEL,
     ),
 ]

@@ -9,19 +9,26 @@ from typing import Annotated, Any
 import typer
 
 from gemmap.api.options import SAMPLING_A, Engine
-from gemmap.cli import images, local, reading
+from gemmap.cli import images, local, panels, reading
 from gemmap.cli import live as live_page
 from gemmap.cli.errors import reports_errors
+from gemmap.cli.teaching import examples
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
 
-_FIT, _IMAGES, _RUN = images.PARTICLE_PANEL, "Images engine", images.RUN_PANEL
+_MOST_USED, _FIT, _ENGINE, _RUN = panels.MOST_USED, panels.FIT, panels.ENGINE, panels.RUN
 
-EXAMPLE = (
-    "[bold]Example:[/bold] gemmap reconstruct Refine3D/job010/run_data.star -o run1\n\n"
-    "[bold]After a crash:[/bold] gemmap reconstruct --resume run1\n\n"
-    "The folder receives half-maps, the final map, curves, figures and a record of the run; its README.txt lists them."
+EXAMPLE = examples(
+    (
+        "A refinement of RELION, D2, to 3 Å; its half-sets are kept",
+        "gemmap reconstruct Refine3D/job010/run_data.star -o run1 \\\n      --sym D2 --max-resolution 3",
+    ),
+    ("A refinement of cryoSPARC", "gemmap reconstruct J42/J42_particles.csg -o run1"),
+    ("Particles of cryoDRGN", "gemmap reconstruct particles.mrcs -o run1 --poses poses.pkl --ctf ctf.pkl"),
+    ("Go on after a crash", "gemmap reconstruct --resume run1"),
+    then="Open run1/report.html; run1/README.txt lists the files. Is it real? gemmap evidence run1. In another mask: "
+    "gemmap validate run1 --mask mask.mrc. For ChimeraX and the EMDB: gemmap export run1.",
 )
 
 
@@ -31,14 +38,22 @@ def reconstruct(
     particles: reading.Particles = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder for the results; must not exist.", show_default=False),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder for the results, needed unless --resume; must not exist, unless --overwrite.",
+            show_default=False,
+            rich_help_panel=_MOST_USED,
+        ),
     ] = None,
     resume: Annotated[
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Finish the interrupted run in this folder, with its own options.",
+            help="Finish the interrupted run in this folder, with its own options, in place of starting one.",
             show_default=False,
+            rich_help_panel=_MOST_USED,
         ),
     ] = None,
     poses: reading.Poses = None,
@@ -68,60 +83,86 @@ def reconstruct(
     n_gaussians: Annotated[
         int | None,
         typer.Option(
-            metavar="N", help="Gaussians in each fit; by default from the particle's volume.", rich_help_panel=_FIT
+            metavar="N",
+            help="Most Gaussians in a fit; by default 0.3 for every voxel of the particle's sphere.",
+            rich_help_panel=_FIT,
         ),
     ] = None,
     mask: Annotated[
         Path | None,
         typer.Option(
-            help="Map of the region to fit, 0 to 1, in the particles' box; also the mask of the curves.",
-            rich_help_panel=_FIT,
+            metavar="MAP",
+            help="Soft mask, 0 to 1, in the particles' box: the region to fit and the mask of the curves. By default "
+            "the particle's sphere is fitted, and the mask made from the half-maps.",
+            rich_help_panel=_MOST_USED,
         ),
     ] = None,
     sym: images.Sym = FitConfig.symmetry,
     shape: Annotated[
         Shape,
         typer.Option(
-            help="What of a Gaussian may change beside centre and mass: all, no rotation, one width for all axes, "
-            "nothing.",
+            help="What of a Gaussian is fitted beside centre and mass. free: widths and rotation. axis-aligned: "
+            "widths. round: one width. fixed: nothing.",
             rich_help_panel=_FIT,
         ),
     ] = FitConfig.shape,
     engine: Annotated[
         Engine,
         typer.Option(
-            help="aggregate: fit to the sums of one pass over the images. images: go through the images again and "
-            "again, as the paper does.",
+            help="aggregate: fit to the sums of one pass over the images. images: go through them again and again, as "
+            "the paper does; much slower, the same map.",
             rich_help_panel=_FIT,
         ),
     ] = "aggregate",
     epochs: Annotated[
         int | None,
-        typer.Option(metavar="N", help="Visits to every image; 3, or 10 from a random start.", rich_help_panel=_IMAGES),
+        typer.Option(
+            metavar="N", help="Visits to every image; by default 3, or 10 from a random start.", rich_help_panel=_ENGINE
+        ),
     ] = None,
     batch_size: Annotated[
-        int, typer.Option(metavar="N", help="Images per step.", rich_help_panel=_IMAGES)
+        int, typer.Option(metavar="N", help="Images per step of the optimiser.", rich_help_panel=_ENGINE)
     ] = Schedule.batch_size,
     loss: Annotated[
         Loss,
-        typer.Option(help="Weigh frequencies by the noise, or all alike.", rich_help_panel=_IMAGES),
+        typer.Option(
+            help="whitened: weigh every frequency by its noise, the likelihood. mse: all alike, as the paper does.",
+            rich_help_panel=_ENGINE,
+        ),
     ] = Schedule.loss,
     start: Annotated[
         Start,
-        typer.Option(help="From the voxels fitted to the aggregate, or at random.", rich_help_panel=_IMAGES),
+        typer.Option(
+            help="aggregate: begin with the voxels fitted to the sums. random: begin anywhere in the particle.",
+            rich_help_panel=_ENGINE,
+        ),
     ] = Schedule.start,
     rate: Annotated[
-        float, typer.Option(metavar="X", help="Factor on all learning rates.", rich_help_panel=_IMAGES)
+        float,
+        typer.Option(
+            metavar="X", help="Factor on all learning rates; smaller if steps diverge.", rich_help_panel=_ENGINE
+        ),
     ] = Schedule.rate,
     max_steps: Annotated[
-        int, typer.Option(metavar="N", help="Most steps of a fit to the aggregate.", rich_help_panel=_FIT)
+        int,
+        typer.Option(
+            metavar="N",
+            help="Most steps of a fit to the sums; held-out particles choose how many are done.",
+            rich_help_panel=_FIT,
+        ),
     ] = FitConfig.max_steps,
     local_resolution: local.LocalResolution = True,
     local_sampling_a: local.LocalSampling = SAMPLING_A,
     seed: images.Seed = FitConfig.seed,
     threads: images.Threads = None,
     device: Annotated[
-        str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.", rich_help_panel=_RUN)
+        str,
+        typer.Option(
+            metavar="DEVICE",
+            help="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.",
+            rich_help_panel=_RUN,
+            autocompletion=lambda: ["auto", "cpu", "cuda"],
+        ),
     ] = "auto",
     memory: images.Memory = None,
     gpu_memory: images.GpuMemory = None,
@@ -129,7 +170,7 @@ def reconstruct(
         bool,
         typer.Option(
             "--save-aggregates",
-            help="Keep what the images of each half say, for adding more particles later.",
+            help="Keep the sums of each half (aggregate_half1.safetensors, ..half2), for adding more particles later.",
             rich_help_panel=_RUN,
         ),
     ] = False,
@@ -138,34 +179,44 @@ def reconstruct(
         typer.Option(
             "--checkpoint-interval",
             metavar="SECONDS",
-            help="Least time between two saves of what --resume goes on from.",
+            help="Least time in seconds between two saves of what --resume goes on from; 0 saves after every stage.",
             rich_help_panel=_RUN,
         ),
     ] = 60.0,
     config: Annotated[
         Path | None,
-        typer.Option(help="Options from the config.yaml of a run; options given here win.", rich_help_panel=_RUN),
+        typer.Option(
+            metavar="FILE",
+            help="Take options from the config.yaml of a run; those given here win. By default none are.",
+            rich_help_panel=_RUN,
+        ),
     ] = None,
     overwrite: Annotated[
         bool,
         typer.Option(
-            "--overwrite", help="Replace the results in an existing folder; other files stay.", rich_help_panel=_RUN
+            "--overwrite",
+            help="Replace the results in an existing folder; other files stay.",
+            rich_help_panel=_MOST_USED,
         ),
     ] = False,
     dry_run: Annotated[
         bool,
         typer.Option(
-            "--dry-run", help="Read and check everything but the pixels, print the plan, stop.", rich_help_panel=_RUN
+            "--dry-run",
+            help="Read and check everything but the pixels, print the plan with its memory, stop.",
+            rich_help_panel=_MOST_USED,
         ),
     ] = False,
     live: live_page.Live = False,
     live_port: live_page.LivePort = 0,
     live_host: live_page.LiveHost = live_page.LOCALHOST,
     live_stay: live_page.LiveStay = False,
-    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel=_RUN)] = False,
+    verbose: Annotated[
+        bool, typer.Option("-v", "--verbose", help="Say more: all options, and a line a second.", rich_help_panel=_RUN)
+    ] = False,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only the result.", rich_help_panel=_RUN)] = False,
 ) -> None:
-    """Reconstruct a map from particles with known poses."""
+    """Reconstruct half-maps and a map from particles with known poses, and say how far to believe it."""
     given: dict[str, Any] = {
         "particles": particles,
         "poses": poses,

@@ -5,22 +5,35 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gemmap.cli import images, reading
+from gemmap.cli import images, panels, reading
 from gemmap.cli.errors import reports_errors
+from gemmap.cli.teaching import examples
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig
 
 if TYPE_CHECKING:
     from gemmap.fit.kept_sums import KeptSums
 
-AGGREGATE_EXAMPLE = (
-    "[bold]Example:[/bold] gemmap aggregate day1.star -o day1.safetensors\n\n"
-    "Then gemmap merge day1.safetensors day2.safetensors -o all.safetensors, and gemmap fit all.safetensors -o run1."
+AGGREGATE_EXAMPLE = examples(
+    ("The particles of one day", "gemmap aggregate day1.star -o day1.safetensors"),
+    (
+        "In another box, with a symmetry: every part must have the same",
+        "gemmap aggregate J42/J42_particles.csg -o day2.safetensors \\\n      --sym D2 --max-resolution 3",
+    ),
+    then="gemmap merge day1.safetensors day2.safetensors -o all.safetensors, and gemmap fit all.safetensors -o run1.",
 )
-MERGE_EXAMPLE = "[bold]Example:[/bold] gemmap merge part*.safetensors -o all.safetensors"
-SUBTRACT_EXAMPLE = (
-    "[bold]Example:[/bold] gemmap subtract all.safetensors bad_micrograph.star -o rest.safetensors\n\n"
-    "Particles are recognised by the pixels of their images, whatever file names them."
+MERGE_EXAMPLE = examples(
+    ("Two days", "gemmap merge day1.safetensors day2.safetensors -o all.safetensors"),
+    ("All parts of a folder", "gemmap merge part*.safetensors -o all.safetensors"),
+    then="gemmap fit all.safetensors -o run1.",
+)
+SUBTRACT_EXAMPLE = examples(
+    (
+        "Without the particles of a bad micrograph",
+        "gemmap subtract all.safetensors bad_micrograph.star -o rest.safetensors",
+    ),
+    then="gemmap fit rest.safetensors -o run1. Particles are recognised by the pixels of their images, whatever file "
+    "names them.",
 )
 
 Micrographs = Annotated[
@@ -34,10 +47,20 @@ PartOf = Annotated[
     typer.Option(metavar="I/N", help="Take part I of N, of equally many images each: for the tasks of an array job."),
 ]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", metavar="FILE", help="A .safetensors file.", show_default=False)
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help="File for the sums, .safetensors; needed, and must not exist.",
+        show_default=False,
+        rich_help_panel=panels.MOST_USED,
+    ),
 ]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only the result.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace the file if it exists.", rich_help_panel=panels.MOST_USED)
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only the result.", rich_help_panel=panels.RUN)]
 
 
 @reports_errors

@@ -6,16 +6,26 @@ from typing import Annotated, Any
 import typer
 
 from gemmap.api.options import SAMPLING_A
-from gemmap.cli import local, reading
+from gemmap.cli import local, panels, reading
 from gemmap.cli.errors import reports_errors
+from gemmap.cli.teaching import examples
 from gemmap.errors import InputError
 
-EXAMPLE = (
-    "[bold]Half-maps of any program:[/bold] gemmap validate run_half1_class001_unfil.mrc run_half2_class001_unfil.mrc "
-    "-o validation\n\n"
-    "[bold]With the particles they were made of, by the cross-FSC:[/bold] gemmap validate HALF1 HALF2 --particles "
-    "run_data.star -o validation\n\n"
-    "[bold]A run of gemmap reconstruct, in another mask:[/bold] gemmap validate run1 --mask mask.mrc -o validation"
+_MOST_USED = panels.MOST_USED
+
+EXAMPLE = examples(
+    (
+        "Half-maps of any program",
+        "gemmap validate run_half1_class001_unfil.mrc \\\n      run_half2_class001_unfil.mrc -o validation",
+    ),
+    (
+        "With the particles they were made of: the cross-FSC, which stays honest",
+        "gemmap validate J42_map_half_A.mrc J42_map_half_B.mrc \\\n"
+        "      --particles J42/J42_particles.csg -o validation",
+    ),
+    ("A run of gemmap reconstruct, in another mask", "gemmap validate run1 --mask mask.mrc -o validation"),
+    then="Look at validation/fsc.png and validation/locres.cxc (ChimeraX). Against a model: gemmap compare. Only for "
+    "runs: gemmap evidence.",
 )
 
 
@@ -25,19 +35,50 @@ def validate(
     half1: Annotated[
         Path, typer.Argument(metavar="HALF1|RUN", help="Half-map 1, unmasked and unfiltered; or the folder of a run.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the results; must not exist.")],
-    half2: Annotated[Path | None, typer.Argument(help="Half-map 2.", show_default=False)] = None,
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder for the results; must not exist, unless --overwrite.",
+            rich_help_panel=_MOST_USED,
+        ),
+    ],
+    half2: Annotated[
+        Path | None, typer.Argument(metavar="HALF2", help="Half-map 2; not beside RUN.", show_default=False)
+    ] = None,
     mask: Annotated[
-        Path | None, typer.Option(metavar="MAP", help="Mask, 0 to 1; made from the maps, or the run's, by default.")
+        Path | None,
+        typer.Option(
+            metavar="MAP",
+            help="Mask, 0 to 1, in the maps' box; by default made from the maps, or that of the run.",
+            rich_help_panel=_MOST_USED,
+        ),
     ] = None,
     interpolate: Annotated[
-        bool, typer.Option("--interpolate", help="Read resolutions between shells; RELION's stands beside it.")
+        bool,
+        typer.Option(
+            "--interpolate",
+            help="Read resolutions between shells; that of RELION's rule stands beside it.",
+            rich_help_panel=panels.VALIDATION,
+        ),
     ] = False,
     bfactor: Annotated[
-        float | None, typer.Option(metavar="A2", help="B-factor in Å^2, negative to sharpen; fitted by default.")
+        float | None,
+        typer.Option(
+            metavar="Å²",
+            help="B-factor in Å² of the sharpened map, negative to sharpen; by default fitted.",
+            rich_help_panel=_MOST_USED,
+        ),
     ] = None,
     guinier_from: Annotated[
-        float, typer.Option(metavar="A", help="Coarsest resolution of the B-factor's fit in Å.")
+        float,
+        typer.Option(
+            metavar="Å",
+            help="Coarsest resolution in Å of the B-factor's fit.",
+            rich_help_panel=panels.VALIDATION,
+        ),
     ] = 10.0,
     local_resolution: local.LocalResolution = True,
     local_sampling: local.LocalSampling = SAMPLING_A,
@@ -45,17 +86,26 @@ def validate(
         Path | None,
         typer.Option(
             help="Particles the half-maps were made of, with their half-sets (rlnRandomSubset, alignments3D/split): "
-            "adds the cross-FSC and the views.",
-            rich_help_panel=reading.PANEL,
+            "adds the cross-FSC and the views. By default half-maps are judged alone.",
+            metavar="PARTICLES",
+            rich_help_panel=_MOST_USED,
         ),
     ] = None,
     sym: Annotated[
         str,
-        typer.Option(metavar="GROUP", help="Point group of the particle, as RELION's.", rich_help_panel=reading.PANEL),
+        typer.Option(
+            metavar="GROUP",
+            help="Point group of the particle, as RELION's; goes with --particles.",
+            rich_help_panel=reading.PANEL,
+        ),
     ] = "C1",
     particle_diameter: Annotated[
         float | None,
-        typer.Option(metavar="Å", help="Diameter of the sphere that holds the particle."),
+        typer.Option(
+            metavar="Å",
+            help="Diameter in Å of the sphere that holds the particle; by default measured, or that of the box.",
+            rich_help_panel=_MOST_USED,
+        ),
     ] = None,
     poses: reading.Poses = None,
     trans: reading.Trans = None,
@@ -74,16 +124,33 @@ def validate(
     pixel_size: Annotated[
         float | None,
         typer.Option(
-            metavar="A", help="Voxel size in Å, in place of the maps' headers' and, where given, of the particles'."
+            metavar="Å",
+            help="Voxel size in Å of the maps and, where given, of the particles; by default that of their files.",
+            rich_help_panel=_MOST_USED,
         ),
     ] = None,
-    fsc3d: Annotated[bool, typer.Option("--fsc3d", help="Write the 3-D FSC, fsc3d.mrc.")] = False,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of random phases and of the interval.")] = 0,
-    threads: Annotated[int | None, typer.Option(metavar="N", help="Threads; all cores by default.")] = None,
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace an earlier validation; other files stay.")
+    fsc3d: Annotated[
+        bool, typer.Option("--fsc3d", help="Write the 3-D FSC too, fsc3d.mrc.", rich_help_panel=panels.VALIDATION)
     ] = False,
-    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only the result.")] = False,
+    seed: Annotated[
+        int,
+        typer.Option(metavar="N", help="Seed of random phases and of the interval.", rich_help_panel=panels.RUN),
+    ] = 0,
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Threads to compute with; all cores by default.", rich_help_panel=panels.RUN),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace an earlier validation in the folder; other files stay.",
+            rich_help_panel=_MOST_USED,
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("-q", "--quiet", help="Say only the result.", rich_help_panel=panels.RUN)
+    ] = False,
 ) -> None:
     """Measure FSC, resolution with its interval, B-factor, local and directional resolution of two half-maps."""
     given: dict[str, Any] = {

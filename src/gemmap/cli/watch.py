@@ -5,21 +5,32 @@ from typing import Annotated
 
 import typer
 
-from gemmap.cli import images, local, reading
+from gemmap.cli import images, local, panels, reading
 from gemmap.cli.errors import reports_errors
+from gemmap.cli.teaching import examples
 from gemmap.fit.config import FitConfig, Shape
 
-EXAMPLE = (
-    '[bold]Example:[/bold] gemmap watch Refine3D -o live --pattern "job*/run_data.star"\n\n'
-    "Ctrl-C ends it, and the same command goes on."
+EXAMPLE = examples(
+    ("A map that follows the jobs of a pipeline", 'gemmap watch Refine3D -o live --pattern "job*/run_data.star"'),
+    ("Until 200,000 particles are in", "gemmap watch Extract -o live --until 200000"),
+    then="Open live/report.html, which is renewed with the map. Ctrl-C ends it, and the same command goes on.",
 )
-_PANEL = "Watching"
+_PANEL = panels.WATCHING
 
 
 @reports_errors
 def watch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder in which particle files appear.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for sums and results; goes on with its own.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder for sums and results; goes on with its own.",
+            rich_help_panel=panels.MOST_USED,
+        ),
+    ],
     pattern: Annotated[
         str,
         typer.Option(help="Names of particle files in the folder; ** stands for folders.", rich_help_panel=_PANEL),
@@ -77,17 +88,15 @@ def watch(
         typer.Option(
             metavar="N",
             help="Gaussians in each fit; by default from the particle's volume.",
-            rich_help_panel=images.PARTICLE_PANEL,
+            rich_help_panel=panels.FIT,
         ),
     ] = None,
     shape: Annotated[
         Shape,
-        typer.Option(
-            help="What of a Gaussian may change beside centre and mass.", rich_help_panel=images.PARTICLE_PANEL
-        ),
+        typer.Option(help="What of a Gaussian may change beside centre and mass.", rich_help_panel=panels.FIT),
     ] = FitConfig.shape,
     max_steps: Annotated[
-        int, typer.Option(metavar="N", help="Most steps of a fit.", rich_help_panel=images.PARTICLE_PANEL)
+        int, typer.Option(metavar="N", help="Most steps of a fit.", rich_help_panel=panels.FIT)
     ] = FitConfig.max_steps,
     sym: images.Sym = FitConfig.symmetry,
     seed: images.Seed = FitConfig.seed,
