@@ -8,7 +8,7 @@ from gemmap.api.options import ReconstructionOptions
 from gemmap.api.plan import ReconstructionPlan, plan_reconstruction
 from gemmap.api.result import ReconstructionResult
 from gemmap.api.resume import UnfinishedRun
-from gemmap.api.run import run_plan
+from gemmap.api.run import RunInterrupted, run_plan
 from gemmap.errors import InputError
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.progress import Progress
@@ -48,15 +48,18 @@ def reconstruct_in_job(
     """
     watched = UntilAborted(progress, job)
     unfinished = _unfinished(job, options, progress)
-    if unfinished is None:
-        plan = plan_reconstruction(options)
-        announce(plan)
-        result = run_plan(plan, job.folder, watched, argv)
-    else:
-        with unfinished as run:
-            plan = run.plan(options.threads, options.device, options.checkpoint_interval_s)
+    try:
+        if unfinished is None:
+            plan = plan_reconstruction(options)
             announce(plan)
-            result = run.finish(plan, watched)
+            result = run_plan(plan, job.folder, watched, argv)
+        else:
+            with unfinished as run:
+                plan = run.plan(options.threads, options.device, options.checkpoint_interval_s)
+                announce(plan)
+                result = run.finish(plan, watched)
+    except RunInterrupted as stop:
+        raise RunInterrupted(f"{stop} Continue the job in RELION, so that RELION sees how it ends.") from None
     job.write_nodes()
     return result
 
