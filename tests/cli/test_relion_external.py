@@ -15,10 +15,8 @@ import pytest
 import starfile
 
 import gemmap as package
-from gemmap.api.relion_external import UntilAborted
+from gemmap.api.watchers import Watchers
 from gemmap.errors import NumericsError
-from gemmap.fit.progress import Silent
-from gemmap.io.relion_job import RelionJob
 
 JOB = "External/job003/"
 CALL = ("relion-external", "--o", JOB, "--in_parts", "run_data.star")
@@ -93,8 +91,8 @@ class TestRefusals:
             (["--seed", "x"], "RELION passes on --seed x, which is wrong: Invalid value for '--seed'"),
             (["--invert", "Yes"], "RELION passes on --invert Yes, which is wrong: Got unexpected extra argument"),
             (["--seed"], "RELION passes on --seed, which is wrong: Option '--seed' requires an argument"),
-            (["--output", "run1"], "--output is for RELION to decide, not a parameter; leave it out."),
-            (["--dry-run"], "--dry-run is for RELION to decide, not a parameter; leave it out."),
+            (["--output", "run1"], "RELION passes on --output, which has no meaning here; leave it out."),
+            (["--dry-run"], "RELION passes on --dry-run, which has no meaning here; leave it out."),
             (["--in_mask", "mask.mrc", "--mask", "mask.mrc"], "A mask is given twice"),
             (["--j", "many"], "The External job: option threads is 'many', but"),
             (["--j", "0"], "threads is 0; this process may use"),
@@ -146,7 +144,7 @@ class TestAbortAndContinue:
         from gemmap.io import relion_job
 
         call = (*CALL, *QUICK, "--checkpoint-interval", "0", "--j", 1)
-        monkeypatch.setattr(UntilAborted, "_look", _abort_in_half_2(UntilAborted._look))
+        monkeypatch.setattr(Watchers, "_ask", _abort_in_half_2(Watchers._ask))
         outcome = gemmap(*call)
         monkeypatch.undo()
         monkeypatch.chdir(project)
@@ -200,28 +198,16 @@ class TestAbortAndContinue:
         assert told() == ["EXIT_SUCCESS"]
 
 
-def _abort_in_half_2(look: Callable[[UntilAborted], None]) -> Callable[[UntilAborted], None]:
-    """Leave the file that RELION leaves once half 1 is there, and look at every piece of news."""
+def _abort_in_half_2(ask: Callable[[Watchers], None]) -> Callable[[Watchers], None]:
+    """Leave the file that RELION leaves once half 1 is there, and look for it with every piece of news."""
 
-    def eager(self: UntilAborted) -> None:
+    def eager(self: Watchers) -> None:
         if Path(JOB, "run_half1_class001_unfil.mrc").exists():
             Path(JOB, "RELION_JOB_ABORT_NOW").touch()
         self._last = -np.inf
-        look(self)
+        ask(self)
 
     return eager
-
-
-def test_the_folder_is_not_looked_at_all_the_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    looks: list[float] = []
-    now = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: now[0])
-    monkeypatch.setattr(RelionJob, "abort_asked", property(lambda _: looks.append(now[0])))
-    watched = UntilAborted(Silent(), RelionJob(str(tmp_path)), interval_s=1.0)
-    for _ in range(50):
-        watched.advance(1)
-        now[0] += 0.1
-    assert len(looks) == pytest.approx(5, abs=1)
 
 
 def test_sigterm_is_an_abort(project: Path) -> None:

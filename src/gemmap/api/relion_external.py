@@ -1,6 +1,5 @@
 """A reconstruction as an External job of RELION: begun in a folder that is there, aborted and continued from RELION."""
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -9,10 +8,9 @@ from gemmap.api.plan import ReconstructionPlan, plan_reconstruction
 from gemmap.api.result import ReconstructionResult
 from gemmap.api.resume import UnfinishedRun
 from gemmap.api.run import RunInterrupted, run_plan
+from gemmap.api.watchers import Watchers
 from gemmap.errors import InputError
-from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.progress import Progress
-from gemmap.fit.records import FitResult
 from gemmap.io.relion_job import RelionJob
 from gemmap.report.run_folder import JOB_NAME
 
@@ -46,7 +44,7 @@ def reconstruct_in_job(
     GemError
         See :func:`gemmap.reconstruct`.
     """
-    watched = UntilAborted(progress, job)
+    watched = Watchers(progress, stop_asked=lambda: job.abort_asked)
     unfinished = _unfinished(job, options, progress)
     try:
         if unfinished is None:
@@ -82,60 +80,3 @@ def _unfinished(job: RelionJob, options: ReconstructionOptions, progress: Progre
     with run:
         progress.note(f"The run in {job.name} was begun with other options: it starts again.")
     return None
-
-
-class UntilAborted:
-    """A ``fit.progress.Progress`` that ends the run when the user has aborted the job in RELION.
-
-    Parameters
-    ----------
-    watcher
-        Gets every piece of news.
-    job
-        Asked at most once an interval.
-    interval_s
-        Least time between two looks at the folder.
-
-    Raises
-    ------
-    KeyboardInterrupt
-        From the first piece of news after the abort.
-    """
-
-    def __init__(self, watcher: Progress, job: RelionJob, interval_s: float = 1.0) -> None:
-        self._watcher, self._job, self._interval_s = watcher, job, interval_s
-        self._last = -interval_s
-
-    def _look(self) -> None:
-        now = time.monotonic()
-        if now - self._last >= self._interval_s:
-            self._last = now
-            if self._job.abort_asked:
-                raise KeyboardInterrupt
-
-    def start(self, stage: str, total: int, unit: str) -> None:
-        """Pass it on."""
-        self._look()
-        self._watcher.start(stage, total, unit)
-
-    def advance(self, done: int, text: str = "") -> None:
-        """Pass it on."""
-        self._look()
-        self._watcher.advance(done, text)
-
-    def finish(self) -> None:
-        """Pass it on."""
-        self._watcher.finish()
-
-    def note(self, text: str) -> None:
-        """Pass it on."""
-        self._watcher.note(text)
-
-    def aggregate(self, name: str, aggregate: Aggregate) -> None:
-        """Pass it on."""
-        self._watcher.aggregate(name, aggregate)
-
-    def result(self, name: str, result: FitResult) -> None:
-        """Pass it on."""
-        self._watcher.result(name, result)
-        self._look()

@@ -15,6 +15,7 @@ from gemmap.cli import (
     export,
     fit,
     mask,
+    passed_on,
     reconstruct,
     relion_external,
     report,
@@ -45,7 +46,7 @@ app.command(epilog=fit.EXAMPLE)(fit.fit)
 app.command(epilog=export.EXPORT_EXAMPLE)(export.export)
 app.command(epilog=export.VOXELIZE_EXAMPLE)(export.voxelize)
 app.command(epilog=convert.EXAMPLE)(convert.convert)
-app.command(epilog=relion_external.EXAMPLE, context_settings=relion_external.CONTEXT)(relion_external.relion_external)
+app.command(epilog=relion_external.EXAMPLE, context_settings=passed_on.CONTEXT)(relion_external.relion_external)
 app.command(epilog=simulate.EXAMPLE)(simulate.simulate)
 app.command(epilog=demo.EXAMPLE)(demo.demo)
 

@@ -1,20 +1,15 @@
 """``gemmap relion-external``: a reconstruction as an External job of RELION."""
 
-import shlex
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
+from gemmap.cli import passed_on
 from gemmap.cli.errors import reports_errors
-from gemmap.cli.reconstruct import reconstruct
 from gemmap.errors import InputError
-
-if TYPE_CHECKING:
-    from gemmap.api.options import ReconstructionOptions
 
 EXAMPLE = (
     "[bold]In RELION:[/bold] job type External; External executable: gemmap relion-external; Input particles: "
@@ -23,10 +18,6 @@ EXAMPLE = (
     "[bold]As RELION runs it:[/bold] gemmap relion-external --o External/job012/ --in_parts "
     "Refine3D/job010/run_data.star --j 8"
 )
-#: RELION passes on parameters that no option here names; they are read as options of ``reconstruct``.
-CONTEXT = {"allow_extra_args": True, "ignore_unknown_options": True}
-#: Of the words that cannot be read as options; typer has it under this name only.
-_UsageError = cast(type[Exception], typer.BadParameter.__base__)
 
 
 @reports_errors
@@ -90,12 +81,14 @@ def relion_external(
         }
         if particles is None:
             raise InputError("The job has no particles; choose Input particles: the data.star of a refinement.")
-        given = _reconstruct_values(ctx.args)
+        given = passed_on.values_of(ctx.args, "RELION passes on")
         verbose, quiet = given.pop("verbose", False), given.pop("quiet", False)
         if mask is not None and "mask" in given:
             raise InputError("A mask is given twice, as Input mask and as a parameter; leave one out.")
         defaults = {"particles": particles, "threads": threads, "mask": mask}
-        options = _options({name: value for name, value in defaults.items() if value is not None} | given)
+        options = passed_on.options_of(
+            {name: value for name, value in defaults.items() if value is not None} | given, "The External job"
+        )
         screen = Screen(verbose, quiet)
         screen.say(*(f"{name} {file} is not used." for name, file in others.items() if file is not None))
         result = reconstruct_in_job(
@@ -112,46 +105,3 @@ def _own_program() -> str:
     """Return where this program is: RELION is often started without its folder in the PATH."""
     script = Path(sys.executable).with_name("gemmap")
     return str(script) if script.is_file() else "gemmap"
-
-
-def _reconstruct_values(words: Sequence[str]) -> dict[str, Any]:
-    """Return options of ``reconstruct`` by name, without those that the job decides.
-
-    Raises
-    ------
-    InputError
-        If there is no such option, its value is wrong, or it is the job's to decide.
-    """
-    from gemmap.api.options import ReconstructionOptions
-
-    reader = typer.Typer()
-    reader.command()(reconstruct)
-    command = typer.main.get_command(reader)
-    # Its first argument, so that a stray word is one too many and not taken for the particles.
-    try:
-        ctx = command.make_context("relion-external", ["particles", *words])
-    except _UsageError as error:
-        reason = cast(Any, error).format_message().rstrip(".")
-        raise InputError(
-            f"RELION passes on {shlex.join(words)}, which is wrong: {reason}; correct the parameters of the job, which "
-            "are options of gemmap reconstruct."
-        ) from error
-    explicit = {}
-    for name, value in ctx.params.items():
-        source = ctx.get_parameter_source(name)
-        if name != "particles" and source is not None and source.name == "COMMANDLINE":
-            explicit[name] = value
-    allowed = {"config", "verbose", "quiet", *(field.name for field in fields(ReconstructionOptions))}
-    refused = [name for name in explicit if name not in allowed]
-    if refused:
-        raise InputError(f"--{refused[0].replace('_', '-')} is for RELION to decide, not a parameter; leave it out.")
-    return explicit
-
-
-def _options(given: dict[str, Any]) -> "ReconstructionOptions":
-    """Return options from those that are given, and from a ``config.yaml`` if one is among them."""
-    from gemmap.api.options import ReconstructionOptions, read_config
-
-    config = given.pop("config", None)
-    before = {} if config is None else read_config(config)
-    return ReconstructionOptions.from_values({**before, **given}, "The External job")
