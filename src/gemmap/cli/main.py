@@ -10,6 +10,7 @@ from gemmap.cli import (
     check,
     compare,
     convert,
+    cryosparc_external,
     demo,
     evidence,
     export,
@@ -47,6 +48,9 @@ app.command(epilog=export.EXPORT_EXAMPLE)(export.export)
 app.command(epilog=export.VOXELIZE_EXAMPLE)(export.voxelize)
 app.command(epilog=convert.EXAMPLE)(convert.convert)
 app.command(epilog=relion_external.EXAMPLE, context_settings=passed_on.CONTEXT)(relion_external.relion_external)
+app.command(epilog=cryosparc_external.EXAMPLE, context_settings=passed_on.CONTEXT)(
+    cryosparc_external.cryosparc_external
+)
 app.command(epilog=simulate.EXAMPLE)(simulate.simulate)
 app.command(epilog=demo.EXAMPLE)(demo.demo)
 
