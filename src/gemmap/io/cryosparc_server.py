@@ -119,14 +119,15 @@ class CryosparcJob:
             self._job.log(text)
 
     def log_figure(self, path: Path, text: str) -> None:
-        """Add a figure to the job's log."""
-        with self._writing():
-            self._job.log_plot(path, text)
+        """Add a figure, a PNG file, to the job's log."""
+        # cryosparc-tools leaves open what it opens itself, here and below.
+        with self._writing(), open(path, "rb") as picture:
+            self._job.log_plot(picture, text, formats=["png"])
 
     def upload(self, path: Path) -> None:
         """Put a file into the job's folder."""
-        with self._writing():
-            self._job.upload(path.name, path, overwrite=True)
+        with self._writing(), open(path, "rb") as content:
+            self._job.upload(path.name, content, overwrite=True)
 
     def save_volume(self, files: Mapping[str, str], box_px: int, pixel_size_a: float, image: Path | None) -> None:
         """Make uploaded maps the job's output.
@@ -138,7 +139,7 @@ class CryosparcJob:
         box_px, pixel_size_a
             Of the maps, the latter in Å.
         image
-            Picture of the output.
+            Picture of the output, a PNG file.
         """
         with self._writing():
             slots = [{"name": part, "dtype": self._volume_types[part]} for part in files]
@@ -147,9 +148,12 @@ class CryosparcJob:
                 volume[f"{part}/path"] = [f"{self.uid}/{file}"]
                 volume[f"{part}/shape"] = [(box_px,) * 3]
                 volume[f"{part}/psize_A"] = [pixel_size_a]
-            self._job.save_output(_VOLUME, volume, image=image)
+            self._job.save_output(_VOLUME, volume)
             if image is not None:
-                self._job.set_tile_image(image)
+                with open(image, "rb") as picture:
+                    self._job.set_output_image(_VOLUME, picture)
+                with open(image, "rb") as picture:
+                    self._job.set_tile_image(picture)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
