@@ -58,6 +58,11 @@ def resume(
 class UnfinishedRun:
     """A run to take up; no other process can until the block ends.
 
+    Attributes
+    ----------
+    options
+        Its own; threads and device are those that were used.
+
     Raises
     ------
     InputError, OutputError
@@ -73,7 +78,7 @@ class UnfinishedRun:
             if self._job["status"] == "finished":
                 remove_checkpoint(self._folder.checkpoint_path)
                 raise InputError(f"The run in {path} is finished; there is nothing to resume.")
-            self._options = self._read_options()
+            self.options = self._read_options()
             self._require_unchanged()
         except BaseException:
             self._folder.close()
@@ -89,7 +94,7 @@ class UnfinishedRun:
 
     def plan(self, threads: int | None, device: str | None, checkpoint_interval_s: float | None) -> ReconstructionPlan:
         """Read the particles again; None keeps the run's own choice, as far as this machine allows it."""
-        own, before = self._options, self._job["config"]
+        own, before = self.options, self._job["config"]
         interval_s = own.checkpoint_interval_s if checkpoint_interval_s is None else checkpoint_interval_s
         device = before["device"] if device is None else device
         options = replace(

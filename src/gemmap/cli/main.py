@@ -11,13 +11,16 @@ from gemmap.cli import (
     check,
     compare,
     convert,
+    cryosparc_external,
     demo,
     evidence,
     export,
     fit,
     mask,
     panels,
+    passed_on,
     reconstruct,
+    relion_external,
     report,
     simulate,
     sums,
@@ -63,6 +66,13 @@ _add(panels.SUMS, sums.subtract, sums.SUBTRACT_EXAMPLE)
 _add(panels.SUMS, fit.fit, fit.EXAMPLE)
 _add(panels.SUMS, watch.watch, watch.EXAMPLE)
 _add(panels.SUMS, convert.convert, convert.EXAMPLE)
+_add(panels.PROGRAMS, relion_external.relion_external, relion_external.EXAMPLE, context_settings=passed_on.CONTEXT)
+_add(
+    panels.PROGRAMS,
+    cryosparc_external.cryosparc_external,
+    cryosparc_external.EXAMPLE,
+    context_settings=passed_on.CONTEXT,
+)
 _add(panels.PRACTICE, demo.demo, demo.EXAMPLE)
 _add(panels.PRACTICE, simulate.simulate, simulate.EXAMPLE)
 

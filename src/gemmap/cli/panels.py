@@ -19,3 +19,4 @@ ORDER = (
 
 #: What commands are for, as ``gemmap --help`` groups them.
 RECONSTRUCT, JUDGE, LOOK, SUMS, PRACTICE = "Reconstruct", "Judge", "Look", "Sums and files", "Practice"
+PROGRAMS = "Within other programs"

@@ -1,0 +1,110 @@
+"""``gemmap relion-external``: a reconstruction as an External job of RELION."""
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gemmap.cli import passed_on
+from gemmap.cli.errors import reports_errors
+from gemmap.cli.teaching import examples
+from gemmap.errors import InputError
+
+EXAMPLE = examples(
+    ("A job filled in, to load in RELION's window", "gemmap relion-external --template > gem_job.star"),
+    (
+        "As RELION runs it",
+        "gemmap relion-external --o External/job012/ \\\n    --in_parts Refine3D/job010/run_data.star --j 8",
+    ),
+    then="In RELION: job type External; External executable: gemmap relion-external; Input particles: the data.star "
+    "of a refinement; options of gemmap reconstruct as parameters, without the dashes.",
+)
+
+
+@reports_errors
+def relion_external(
+    ctx: typer.Context,
+    job_folder: Annotated[
+        str | None, typer.Option("--o", metavar="FOLDER/", help="Folder of the job.", show_default=False)
+    ] = None,
+    particles: Annotated[
+        str | None, typer.Option("--in_parts", metavar="FILE", help="Particles, with angles.", show_default=False)
+    ] = None,
+    mask: Annotated[
+        str | None, typer.Option("--in_mask", metavar="FILE", help="As --mask of gemmap reconstruct.")
+    ] = None,
+    reference: Annotated[str | None, typer.Option("--in_3dref", metavar="FILE", help="Not used.")] = None,
+    movies: Annotated[str | None, typer.Option("--in_movies", metavar="FILE", help="Not used.")] = None,
+    micrographs: Annotated[str | None, typer.Option("--in_mics", metavar="FILE", help="Not used.")] = None,
+    coordinates: Annotated[str | None, typer.Option("--in_coords", metavar="FILE", help="Not used.")] = None,
+    threads: Annotated[
+        str | None, typer.Option("--j", metavar="N", help="Threads; a parameter 'threads' wins.")
+    ] = None,
+    pipeline_control: Annotated[
+        str | None,
+        typer.Option(
+            "--pipeline_control",
+            "--pipeline-control",
+            metavar="FOLDER/",
+            help="Not used: RELION adds it to every command that contains 'relion_'.",
+        ),
+    ] = None,
+    template: Annotated[
+        bool, typer.Option("--template", help="Print a job.star with the External executable filled in, and stop.")
+    ] = False,
+) -> None:
+    """Reconstruct as an External job of RELION, which calls this command.
+
+    Every other option is one of gemmap reconstruct: in RELION, a parameter with the option's name as its label, without
+    the dashes.
+    """
+    if template:
+        from gemmap.io.relion_job import job_star
+
+        typer.echo(job_star(_own_program()), nl=False)
+        return
+    if job_folder is None:
+        raise InputError("No folder of the job was given; give --o External/job012/, as RELION does.")
+
+    from gemmap.api.relion_external import reconstruct_in_job
+    from gemmap.api.run import summarise
+    from gemmap.cli.screen import Screen
+    from gemmap.io.relion_job import RelionJob
+    from gemmap.report.summary import summary_lines
+
+    job = RelionJob(job_folder)
+    with job.run():
+        others = {
+            "--in_3dref": reference,
+            "--in_movies": movies,
+            "--in_mics": micrographs,
+            "--in_coords": coordinates,
+        }
+        if particles is None:
+            raise InputError("The job has no particles; choose Input particles: the data.star of a refinement.")
+        given = passed_on.values_of(ctx.args, "RELION passes on")
+        verbose, quiet = given.pop("verbose", False), given.pop("quiet", False)
+        if mask is not None and "mask" in given:
+            raise InputError("A mask is given twice, as Input mask and as a parameter; leave one out.")
+        defaults = {"particles": particles, "threads": threads, "mask": mask}
+        options = passed_on.options_of(
+            {name: value for name, value in defaults.items() if value is not None} | given, "The External job"
+        )
+        screen = Screen(verbose, quiet)
+        screen.say(*(f"{name} {file} is not used." for name, file in others.items() if file is not None))
+        result = reconstruct_in_job(
+            job,
+            options,
+            screen.progress(),
+            lambda plan: screen.plan(plan.lines(), asdict(plan.options)),
+            ["gemmap", *sys.argv[1:]],
+        )
+        screen.result(summary_lines(summarise(result)))
+
+
+def _own_program() -> str:
+    """Return where this program is: RELION is often started without its folder in the PATH."""
+    script = Path(sys.executable).with_name("gemmap")
+    return str(script) if script.is_file() else "gemmap"
