@@ -67,11 +67,6 @@ class ReconstructionOptions(ReadingOptions):
         # Its name as RELION writes it, or a refusal.
         group = FitConfig(symmetry=self.sym).group
         object.__setattr__(self, "sym", group.name)
-        if self.flip_hand and not group.mirrors_to_itself:
-            raise InputError(
-                f"--flip-hand mirrors along z, and the axes of {self.sym} are others in the mirror image: leave it "
-                "out, and mirror the map afterwards."
-            )
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; expected 0 or more.")
         _ = self.memory_bytes

@@ -108,7 +108,7 @@ def reconstruct(
         Aberrations and anisotropic magnification in a cryoSPARC file: ``model`` them by the convention of
         docs/conventions.md, ``ignore`` them, or ``refuse`` a file that has them.
     flip_hand
-        Turn the poses so that the map comes out mirrored along z.
+        Turn the poses so that the map comes out as its mirror image, inverted through its origin.
     phase_flipped, premultiplied
         The images were phase-flipped, or multiplied by their CTF, although their file does not say so.
     box_px, target_pixel_size_a, max_resolution_a

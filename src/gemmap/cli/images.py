@@ -7,7 +7,10 @@ import typer
 PANEL, PARTICLE_PANEL, RUN_PANEL = "Images", "Fit", "Run"
 
 FlipHand: TypeAlias = Annotated[
-    bool, typer.Option("--flip-hand", help="Turn the poses so that the map comes out mirrored.", rich_help_panel=PANEL)
+    bool,
+    typer.Option(
+        "--flip-hand", help="Turn the poses so that the map comes out as its mirror image.", rich_help_panel=PANEL
+    ),
 ]
 PhaseFlipped: TypeAlias = Annotated[
     bool, typer.Option("--phase-flipped", help="The images were phase-flipped.", rich_help_panel=PANEL)
