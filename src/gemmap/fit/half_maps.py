@@ -133,6 +133,19 @@ def fit_source_halves(
     return _fit_half(run, 1).result, _fit_half(run, 2).result
 
 
+def fit_half_of(
+    source: Source,
+    half: int,
+    split: Split,
+    config: FitConfig,
+    progress: Progress,
+    state: RunState,
+    mask: Volume | None = None,
+) -> FitResult:
+    """Fit one half from sums that are at hand; extent and, for the images engine, particles are the source's."""
+    return _fit_half(_Run(source, config, progress, mask, state), half, split).result
+
+
 def reconstruct_source(
     source: Source, config: FitConfig, progress: Progress, state: RunState, mask: Volume | None = None
 ) -> Reconstruction:
