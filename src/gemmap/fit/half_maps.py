@@ -199,6 +199,7 @@ def _finish(run: _Run, halves: Mapping[int, _Half]) -> Reconstruction:
         particle_diameter_a=2.0 * run.largest.radius_px * pixel_size_a,
         noise_spectra=source.noise_spectra(),
         dead_rows=source.dead_rows,
+        held_out=halves[1].choice.agreement + halves[2].choice.agreement,
         trial_scores={f"half{h}": half.choice.scores for h, half in halves.items()},
         seconds=state.seconds,
         images_per_second=None if pass_seconds is None else source.n_particles / max(pass_seconds, 1e-9),
