@@ -13,8 +13,8 @@ from gemmap.evidence.held_out import HeldOut
 from gemmap.evidence.noise_substitution import NoiseSubstitution
 from gemmap.evidence.particle_count import NAMES, ParticleCount
 from gemmap.evidence.pure_noise import PureNoise
-from gemmap.fit.agreement import HeldOutAgreement
 from gemmap.io.atomic import atomic_path
+from gemmap.report.held_out import held_out_curves
 from gemmap.report.record import to_plain
 from gemmap.report.tables import write_fsc_csv
 
@@ -123,17 +123,6 @@ def _curves(finding: NoiseSubstitution | HeldOut | PureNoise) -> dict[str, Curve
     if isinstance(finding, PureNoise):
         return {**finding.curves, **{f"{name}_chance": curve for name, curve in finding.chance.items()}}
     return held_out_curves(finding.agreement)
-
-
-def held_out_curves(agreement: HeldOutAgreement) -> dict[str, Curve]:
-    """Return correlation and slope of particles seen and not seen, and the errors of the latter, by name."""
-    out = {}
-    for kind, of in (("held_out", agreement.held_out), ("fitted", agreement.fitted)):
-        for name, one in of.items():
-            out[f"{name}_{kind}_correlation"] = one.correlation
-            out[f"{name}_{kind}_slope"] = one.slope
-    any_map = agreement.held_out["map"]
-    return {**out, "correlation_error": any_map.correlation_error, "map_slope_error": any_map.slope_error}
 
 
 def _write_counts(path: Path, finding: ParticleCount) -> None:
