@@ -24,7 +24,7 @@ def unblurred(rows: int) -> tuple[ParticleTable, np.ndarray]:
 
 
 def agreement(volume: np.ndarray, sums: Aggregate) -> Agreement:
-    return agreements({"one": volume}, sums)["one"]
+    return agreements({"one": volume}, sums)[0]["one"]
 
 
 def projections(volume: np.ndarray, rotations: np.ndarray) -> np.ndarray:

@@ -100,8 +100,8 @@ def hold_out(case: Case, progress: Progress, last_shell: int, fraction: float = 
     halves = []
     for half in (1, 2):
         maps = {name: getattr(fits[half - 1], name) for name in _MAPS}
-        of = [agreements(maps, _sums(case, source, rows[half], half, label)) for rows in (held, sample)]
-        halves.append(HeldOutAgreement(*of))
+        sums = (_sums(case, source, rows[half], half, label) for rows in (held, sample))
+        halves.append(HeldOutAgreement(*agreements(maps, *sums)))
     return HeldOut(sum(len(rows) for rows in held.values()), halves[0] + halves[1], last_shell)
 
 

@@ -80,7 +80,7 @@ def choose(
     error = error_variance(trial, *split.held_out)
     inside, with_residual = _with_residual(trial, error, split, region, score)
     maps = {"map": with_residual, "backprojection": back_projection(split.seen)}
-    agreement = HeldOutAgreement(agreements(maps, split.all_held_out()), agreements(maps, split.seen))
+    agreement = HeldOutAgreement(*agreements(maps, split.all_held_out(), split.seen))
     settings = Settings(voxels, step.number, inside)
     return Choice(settings, gains, trial, error, scored.value, agreement, tuple(scores))
 
