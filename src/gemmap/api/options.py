@@ -11,6 +11,7 @@ import yaml
 
 from gemmap.api.reading import ReadingOptions, require_choices
 from gemmap.errors import InputError, reason_of
+from gemmap.evidence.selection import named
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
 from gemmap.io.opening import read_text
@@ -60,6 +61,7 @@ class ReconstructionOptions(ReadingOptions):
     device: str = "auto"
     memory: str | None = None
     save_aggregates: bool = False
+    evidence: str | None = None
     checkpoint_interval_s: float = 60.0
 
     def __post_init__(self) -> None:
@@ -77,6 +79,8 @@ class ReconstructionOptions(ReadingOptions):
         if not 0.0 <= self.checkpoint_interval_s < math.inf:
             raise InputError(f"The checkpoint interval is {self.checkpoint_interval_s:g} s; expected 0 or more.")
         require_choices(self, CHOICES)
+        if self.evidence is not None:
+            object.__setattr__(self, "evidence", ",".join(named(self.evidence)))
         if self.phase_flipped and self.premultiplied:
             raise InputError("Images are phase-flipped or premultiplied, not both: give one of the two options.")
         if self.engine == "aggregate":

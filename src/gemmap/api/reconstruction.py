@@ -2,12 +2,15 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gemmap.api.options import SAMPLING_A, Engine, ReconstructionOptions
 from gemmap.api.plan import plan_reconstruction
 from gemmap.api.result import ReconstructionResult
 from gemmap.api.run import run_plan
+from gemmap.api.run_evidence import finish_evidence
+from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.progress import Progress, Silent
 from gemmap.fit.schedule import Loss, Schedule, Start
@@ -65,6 +68,7 @@ def reconstruct(
     device: str = "auto",
     memory: str | None = None,
     save_aggregates: bool = False,
+    evidence: str | None = None,
     checkpoint_interval_s: float = 60.0,
 ) -> ReconstructionResult:
     """Reconstruct a density map from particles with known poses.
@@ -152,6 +156,9 @@ def reconstruct(
         Most memory to use, such as ``8GB``: images are read in smaller chunks, or the run is refused before it starts.
     save_aggregates
         Keep what the images of each half say, for adding more particles later.
+    evidence
+        Tests of :func:`gemmap.gather_evidence` that follow on the finished run, with commas, or ``all``. They need
+        ``output`` and particles from files.
     checkpoint_interval_s
         Least time in seconds between two saves of what :func:`gemmap.resume` goes on from; 0 saves after every stage
         and every chunk of images. Nothing is saved without ``output``, or of particles in memory.
@@ -212,13 +219,20 @@ def reconstruct(
         device=device,
         memory=memory,
         save_aggregates=save_aggregates,
+        evidence=evidence,
         checkpoint_interval_s=checkpoint_interval_s,
     )
     folder = _path(output)
     if folder is not None:
         require_free(folder, overwrite)
+    elif evidence is not None:
+        raise InputError("The tests of a run are done on its folder, and none was given; give output, or no evidence.")
     plan = plan_reconstruction(options, arrays)
-    return run_plan(plan, folder, Silent() if progress is None else progress, sys.argv)
+    shown = Silent() if progress is None else progress
+    result = run_plan(plan, folder, shown, sys.argv)
+    if folder is None or evidence is None:
+        return result
+    return replace(result, evidence=finish_evidence(folder, shown))
 
 
 def _path(given: Path | str | None) -> Path | None:
