@@ -101,7 +101,7 @@ def interrupted(stopped: Path, tmp_path: Path) -> Path:
 
 def same_files(run: Path, whole: Path) -> None:
     names = sorted(file.name for file in whole.iterdir() if file.suffix in (".mrc", ".safetensors", ".csv", ".star"))
-    assert len(names) == 23
+    assert len(names) == 24
     ours, theirs = ({file.name for file in folder.iterdir() if file.suffix != ".png"} for folder in (run, whole))
     assert ours == theirs
     for name in names:

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from evidence_case import BOX, PIXEL_A, N, case, truth
 
-from gemmap.evidence.held_out import HeldOut, agreement, deal, hold_out
-from gemmap.fit.aggregate import Accumulator
+from gemmap.evidence.held_out import HeldOut, deal, hold_out
+from gemmap.fit.aggregate import Accumulator, Aggregate
+from gemmap.fit.agreement import Agreement, HeldOutAgreement, agreements
 from gemmap.fit.noise_power import inverse_noise, noise_power_of_groups
 from gemmap.fit.progress import Silent
 from gemmap.particles.dead_images import DeadImages
@@ -20,6 +21,10 @@ def unblurred(rows: int) -> tuple[ParticleTable, np.ndarray]:
     table = case().table.select(np.arange(rows))
     table = replace(table, ctf=None, shifts_a=np.zeros((rows, 2)), scale=np.ones(rows))
     return table, np.random.default_rng(5).standard_normal((rows, BOX, BOX)).astype(np.float32)
+
+
+def agreement(volume: np.ndarray, sums: Aggregate) -> Agreement:
+    return agreements({"one": volume}, sums)[0]["one"]
 
 
 def projections(volume: np.ndarray, rotations: np.ndarray) -> np.ndarray:
@@ -107,20 +112,20 @@ def test_symmetry_does_not_count_particles_more_often():
     noise = replace(case(), stack=ArrayStack(images), config=config)
     found = hold_out(noise, Silent(), last_shell=12, fraction=0.2)
     assert found is not None
-    unseen = found.held_out["backprojection"]
+    unseen = found.agreement.held_out["backprojection"]
     deviations = unseen.correlation[2:14] / unseen.correlation_error[2:14]
     assert np.sqrt((deviations**2).mean()) < 1.35
 
 
 def test_the_truth_keeps_all_of_its_agreement_within_the_error():
-    agreements = []
+    found = []
     for rows in (np.arange(0, N, 2), np.arange(1, N, 2)):
         table = case().table.select(rows)
         accumulator = Accumulator(BOX, PIXEL_A)
         noise = noise_power_of_groups(case().table, case().stack, rows, 9.0, DeadImages(N))
         accumulator.add(case().stack.read(rows), table, inverse_noise(table.optics, noise), table.optics_group)
-        agreements.append({"map": agreement(truth(), accumulator.finish())})
-    found = HeldOut(N // 2, *agreements, last_shell=12)
+        found.append({"map": agreement(truth(), accumulator.finish())})
+    found = HeldOut(N // 2, HeldOutAgreement(*found), last_shell=12)
     assert abs(found.kept("map") - 1.0) < 3.5 * found.kept_error("map")
     assert found.kept_error("map") < 0.2
 
@@ -142,7 +147,7 @@ def test_all_shells_of_a_noisy_back_projection_agree_with_fitted_particles_only(
     found = hold_out(noise, Silent(), last_shell=12, fraction=0.1)
     assert found is not None
     assert abs(found.kept("backprojection")) < 0.25
-    unseen = found.held_out["backprojection"]
+    unseen = found.agreement.held_out["backprojection"]
     assert np.abs(unseen.correlation[3:14] / unseen.correlation_error[3:14]).max() < 4.5
 
 

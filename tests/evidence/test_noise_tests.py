@@ -7,10 +7,16 @@ import numpy as np
 import pytest
 from evidence_case import BOX, PIXEL_A, N, case
 
+from gemmap.evidence import particle_count
+from gemmap.evidence.case import Case
 from gemmap.evidence.noise_substitution import substitute_noise
 from gemmap.evidence.particle_count import count_particles, fit_line
 from gemmap.evidence.pure_noise import FIRST_SHELL, chance, reconstruct_noise
+from gemmap.fit.half_maps import fit_half_maps
+from gemmap.fit.images import Particles
 from gemmap.fit.progress import Silent
+from gemmap.fit.schedule import Schedule
+from gemmap.fit.source import ImageSource
 from gemmap.validate.fsc import fsc
 from gemmap.validate.masks import spherical_mask
 from gemmap.validate.resolution import Resolution
@@ -99,6 +105,69 @@ def test_fewer_particles_resolve_less():
     squares = [1.0 / r.value_a**2 for r in found.resolutions["map"]]
     assert squares[0] <= squares[1]
     assert "160" in found.line()
+
+
+class Heard(Silent):
+    """Remembers the stages."""
+
+    def __init__(self) -> None:
+        self.stages: list[tuple[str, int]] = []
+
+    def start(self, stage: str, total: int, unit: str) -> None:
+        self.stages.append((stage, total))
+
+
+def test_parts_are_added_up_from_half_of_the_particles_read_once(monkeypatch):
+    """Extents are those of each half's whole, found once; sums of a part hold those of the smaller ones."""
+    monkeypatch.setattr("gemmap.evidence.particle_count.LEAST_PER_HALF", 16)
+    calls = []
+
+    def found(*arguments: object) -> float:
+        calls.append(arguments)
+        return 18.0
+
+    monkeypatch.setattr("gemmap.fit.extent.estimate_diameter_px", found)
+    heard, free = Heard(), replace(case(), config=replace(case().config, particle_diameter_a=None))
+    counted = count_particles(free, heard)
+    assert counted.counts == (40, 80, 160, N)
+    assert len(calls) == 2
+    inserted = [total for stage, total in heard.stages if "reading and inserting" in stage]
+    assert inserted == [20, 20, 40] * 2
+    assert heard.stages[0][0].startswith("1/8 of the particles: ")
+
+
+def test_a_part_is_what_it_is_reconstructed_alone(monkeypatch):
+    """But for the noise, which is measured on more images."""
+    judged = []
+
+    def keep(case: Case, maps: object, backprojections: tuple[np.ndarray, np.ndarray]) -> dict[str, Resolution]:
+        judged.append(backprojections)
+        return given(case, maps, backprojections)
+
+    given = particle_count._resolutions
+    monkeypatch.setattr(particle_count, "_resolutions", keep)
+    count_particles(case(), Silent())
+    rows = np.flatnonzero(np.arange(N) // 2 % 2 == 0)
+    alone = fit_half_maps(case().only(rows), case().stack, case().config, Silent())
+    for part, whole, fit in zip(*judged, alone, strict=True):
+        assert np.corrcoef(part.ravel(), fit.backprojection.ravel())[0, 1] > 0.9995
+        assert np.corrcoef(part.ravel(), whole.ravel())[0, 1] < 0.99
+
+
+def test_the_images_engine_sees_the_particles_of_a_part_only(monkeypatch):
+    sets = []
+
+    def seen(source: ImageSource, half: int | None) -> Particles:
+        particles = given(source, half)
+        sets.append(particles.rows)
+        return particles
+
+    given = ImageSource.particles
+    monkeypatch.setattr(ImageSource, "particles", seen)
+    config = replace(case().config, schedule=Schedule(epochs=1, batch_size=20))
+    assert count_particles(replace(case(), config=config), Silent()).counts == (160, N)
+    assert [len(rows) for rows in sets] == [80, 80]
+    assert not set(sets[0]) & set(sets[1])
 
 
 def resolution(value_a: float, at_nyquist: bool = False) -> Resolution:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from gemmap.fit.agreement import HeldOutAgreement
 from gemmap.fit.choice import CAUTION, TRIED, Choice, Gain, Settings, best_of, joint
 
 
@@ -10,7 +11,7 @@ def choice(gain, error, steps, inside=False):
     """A half whose second setting scores ``gain`` more than the first."""
     gains = (Gain(0.0, 0.0), Gain(gain, error))
     settings = Settings(TRIED[best_of(gains)], steps, inside)
-    return Choice(settings, gains, np.zeros((4, 4, 4), np.float32), np.zeros(3), 0.1)
+    return Choice(settings, gains, np.zeros((4, 4, 4), np.float32), np.zeros(3), 0.1, HeldOutAgreement({}, {}))
 
 
 @pytest.mark.parametrize(

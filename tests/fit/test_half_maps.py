@@ -442,14 +442,14 @@ def test_gain_and_offset_of_images_matter_no_more_when_normalised():
     np.testing.assert_allclose(clean.noise_spectra["half1_group0"][4:12], BOX**2, rtol=0.06)
 
 
-def test_flipped_poses_give_the_mirrored_map(plain):
-    """Along z about the origin; the plane without a partner at the edge of an even box stays out."""
+def test_flipped_poses_give_the_map_inverted_through_its_origin(plain):
+    """The planes without partners at the edges of an even box stay out."""
     flipped = run(flip_hand(TABLE))
     for name in ("half1", "half2", "full"):
-        mirrored = getattr(plain, name).backprojection[1:][::-1]
-        got = getattr(flipped, name).backprojection[1:]
-        np.testing.assert_allclose(got, mirrored, atol=2e-5 * np.abs(mirrored).max())
-    assert correlation(flipped.full.map[1:], plain.full.map[1:][::-1]) > 0.999
+        inverted = getattr(plain, name).backprojection[1:, 1:, 1:][::-1, ::-1, ::-1]
+        got = getattr(flipped, name).backprojection[1:, 1:, 1:]
+        np.testing.assert_allclose(got, inverted, atol=2e-5 * np.abs(inverted).max())
+    assert correlation(flipped.full.map[1:, 1:, 1:], plain.full.map[1:, 1:, 1:][::-1, ::-1, ::-1]) > 0.999
     assert correlation(flipped.full.map, plain.full.map) < 0.9
 
 

@@ -160,28 +160,3 @@ def test_relion_prints_the_same_rotations(name: str) -> None:
 
 def test_cryosparc_means_other_axes_by_odd_dihedral_names_only() -> None:
     assert [name for name in ORDERS if point_group(name).cryosparc_differs] == ["D1", "D3", "D7"]
-
-
-@pytest.mark.parametrize(
-    ("name", "same"),
-    [
-        ("C1", True),
-        ("C7", True),
-        ("D3", True),
-        ("D3y", True),
-        ("O", True),
-        ("I1", True),
-        ("I2", True),
-        ("T", False),
-        ("I3", False),
-        ("I4", False),
-    ],
-)
-def test_mirror_image_of_symmetric_points(name: str, same: bool) -> None:
-    """Copies of a point under the group, mirrored along z: they are copies of one of them under it, or not."""
-    group = point_group(name)
-    assert group.mirrors_to_itself is same
-    mirrored = group.rotations @ np.array([0.3, 0.5, 1.1]) * [1, 1, -1]
-    copies = group.rotations @ mirrored[0]
-    distances = np.linalg.norm(mirrored[:, None] - copies, axis=-1).min(axis=1)
-    assert bool(distances.max() < 1e-9) is same

@@ -123,6 +123,20 @@ class TestReading:
         mixed(tmp_path).read(np.array([0]))
         assert len(os.listdir("/proc/self/fd")) == len(before)
 
+    def test_no_complaint_at_the_end_of_the_interpreter(self, tmp_path: Path) -> None:
+        """A stack that is kept until the names of its own module are gone."""
+        write_stack(tmp_path / "a.mrcs", np.zeros((1, 16, 16), np.float32), 1.0)
+        script = f"""
+import ctypes, pathlib, numpy as np, gemmap.io.mrc_stack as module
+from gemmap.io.mrc_header import read_header
+header = read_header(pathlib.Path({str(tmp_path / "a.mrcs")!r}))
+module.kept = module.MrcStack([header], np.zeros(1, int), np.arange(1), np.ones(1))
+module.kept.read(np.arange(1))
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(module))
+"""
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+
 
 def mixed(folder: Path) -> MrcStack:
     """Images 0 and 2 of 16 px, 1 and 3 of 21 px; each holds its number."""

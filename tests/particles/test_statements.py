@@ -14,7 +14,7 @@ def test_flipped_poses_see_the_mirrored_points() -> None:
     points = np.random.default_rng(0).normal(size=(5, 3))
     flipped = flip_hand(table)
     seen = np.einsum("nij,pj->npi", table.rotations, points)[..., :2]
-    mirrored = np.einsum("nij,pj->npi", flipped.rotations, points * [1, 1, -1])[..., :2]
+    mirrored = np.einsum("nij,pj->npi", flipped.rotations, -points)[..., :2]
     np.testing.assert_allclose(mirrored, seen, atol=1e-12)
     np.testing.assert_allclose(np.linalg.det(flipped.rotations), 1.0)
     np.testing.assert_array_equal(flip_hand(flipped).rotations, table.rotations)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from gemmap.evidence.held_out import FRACTION, hold_out
 from gemmap.evidence.noise_substitution import substitute_noise
 from gemmap.evidence.particle_count import count_particles
 from gemmap.evidence.pure_noise import reconstruct_noise
+from gemmap.evidence.selection import TESTS, checked
 from gemmap.fit.progress import Progress, Silent
 from gemmap.io.atomic import atomic_path
 from gemmap.io.lock import FileLock
@@ -33,11 +35,11 @@ from gemmap.report.evidence_files import (
 from gemmap.report.html.page import write_report
 from gemmap.report.record import write_readme
 from gemmap.report.run_folder import JOB_NAME, LOG_NAME
+from gemmap.report.run_log import RunLog
 
 #: Tells what it does, and returns what it found; None where the particles do not allow it.
 Test: TypeAlias = Callable[[Progress], Finding | None]
 
-TESTS = tuple(FILES)
 #: A test that cannot be done on these particles, and why.
 _NOT_DONE = {
     "noise-substitution": "the back-projections' FSC never falls below 0.8 in the mask: there is nothing beyond",
@@ -49,10 +51,11 @@ def gather_evidence(
     run: Path | str,
     tests: Sequence[str] = TESTS,
     *,
-    seed: int = 0,
+    seed: int | None = None,
     hold_out_fraction: float = FRACTION,
     randomise_from_a: float | None = None,
     threads: int | None = None,
+    device: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Finding | None]:
     """Repeat a finished run on changed particles, and write what that shows into its folder.
@@ -64,14 +67,14 @@ def gather_evidence(
     tests
         Some of ``noise-substitution``, ``held-out``, ``pure-noise`` and ``particle-count``.
     seed
-        Of phases and noise.
+        Of phases and noise; None takes the run's own.
     hold_out_fraction
         Part of each half that is held out.
     randomise_from_a
         Resolution in Å beyond which noise substitution makes phases random; None for where the back-projections' FSC in
         the mask falls below 0.8.
-    threads
-        None for the run's own number.
+    threads, device
+        None for the run's own.
     progress
         Told what happens.
 
@@ -94,27 +97,13 @@ def gather_evidence(
     job = read_finished(run)
     lock = FileLock(run / LOG_NAME)
     try:
-        plan = _plan_again(run, job, threads)
-        case = _case(run, job, plan, seed)
+        plan = _plan_again(run, job, threads, device)
+        case = _case(run, job, plan, plan.options.seed if seed is None else seed)
         last_shell = int(job["resolutions"]["map"]["shell"])
         work = _work(case, last_shell, hold_out_fraction, randomise_from_a)
         return _do(run, names, case, work, Silent() if progress is None else progress)
     finally:
         lock.release()
-
-
-def checked(tests: Sequence[str]) -> tuple[str, ...]:
-    """Return the tests in their usual order; ``all`` stands for all of them.
-
-    Raises
-    ------
-    InputError
-        If one is unknown.
-    """
-    unknown = [name for name in tests if name not in (*TESTS, "all")]
-    if unknown or not tests:
-        raise InputError(f"The test is {(unknown or ['none'])[0]!r}; expected all, or some of {', '.join(TESTS)}.")
-    return TESTS if "all" in tests else tuple(name for name in TESTS if name in tests)
 
 
 def _work(case: Case, last_shell: int, fraction: float, randomise_from_a: float | None) -> dict[str, Test]:
@@ -141,9 +130,10 @@ def _do(
     run: Path, names: Sequence[str], case: Case, work: Mapping[str, Test], progress: Progress
 ) -> dict[str, Finding | None]:
     found: dict[str, Finding | None] = {}
-    records = _earlier(run)
+    records, log = _earlier(run), RunLog(run / LOG_NAME)
     for name in names:
         finding, reason = None, _NOT_DONE.get(name, "")
+        started = time.perf_counter()
         try:
             finding = work[name](progress)
         except OutputError:
@@ -158,10 +148,11 @@ def _do(
             (run / FILES[name]).unlink(missing_ok=True)
         else:
             write_table(run / FILES[name], finding, case.box_px, case.pixel_size_a)
-            records[name] = record_of(finding)
+            records[name] = {**record_of(finding), "seconds": time.perf_counter() - started}
         # What was found is there when the next test is interrupted.
         write_record(run / RECORD_NAME, records)
         _add_to_job(run, records)
+        log.write(f"evidence, {name}: {records[name]['text']}")
     drawn = {name: finding for name, finding in found.items() if finding is not None}
     if drawn:
         write_evidence_figure(run / FIGURE_NAME, drawn, case.box_px, case.pixel_size_a)
@@ -175,12 +166,13 @@ def evidence_lines(records: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(name, str(records[name]["text"])) for name in TESTS if name in records]
 
 
-def _plan_again(run: Path, job: Mapping[str, Any], threads: int | None) -> ReconstructionPlan:
+def _plan_again(run: Path, job: Mapping[str, Any], threads: int | None, device: str | None) -> ReconstructionPlan:
     """Read the particles of the run as it did."""
     if job["config"].get("particles") is None:
         raise InputError(f"The particles of the run in {run} were in memory; there is nothing to test with.")
     _require_unchanged(job)
-    values = {**job["config"], **({} if threads is None else {"threads": threads})}
+    changed = {name: value for name, value in (("threads", threads), ("device", device)) if value is not None}
+    values = {**job["config"], **changed}
     return plan_reconstruction(ReconstructionOptions.from_values(values, str(run / JOB_NAME)))
 
 

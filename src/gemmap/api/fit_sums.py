@@ -12,7 +12,7 @@ from gemmap.api.judging import judge
 from gemmap.api.options import ReconstructionOptions
 from gemmap.api.plan import resolve_device
 from gemmap.api.recording import Recorder
-from gemmap.api.run import fits_record
+from gemmap.api.run import fits_record, held_out_lines
 from gemmap.api.stage_times import StageTimes
 from gemmap.api.sums import leave_out, load_sums
 from gemmap.errors import InputError, OutputError
@@ -24,6 +24,7 @@ from gemmap.fit.progress import Progress, Silent
 from gemmap.fit.split import LEAST_PARTICLES
 from gemmap.io.folders import require_free
 from gemmap.kernels import threads as kernel_threads
+from gemmap.report.held_out import held_out_record
 from gemmap.report.html.page import REPORT_NAME
 from gemmap.report.record import InputFile, RunRecord, peak_memory_bytes
 from gemmap.report.run_folder import MAP_NAME, RunFolder
@@ -147,6 +148,8 @@ def fit_sums(
             "validation": validation_record(validation, fitted=True),
             "fits": fits_record(found),
         }
+        if found.held_out is not None:
+            results["held_out"] = held_out_record(found.held_out, int(assessment.resolution.shell))
         folder.write_record(
             replace(
                 record,
@@ -176,7 +179,7 @@ def fit_sums(
             peak_memory_bytes=peak_memory_bytes(),
             map_path=shown / MAP_NAME,
             report_path=shown / REPORT_NAME if report.is_file() else None,
-            details=detail_lines(validation),
+            details=[*detail_lines(validation), *held_out_lines(found, validation)],
         )
         for line in summary_lines(summary):
             folder.log.write(line)

@@ -11,6 +11,7 @@ import yaml
 
 from gemmap.api.reading import ReadingOptions, require_choices
 from gemmap.errors import InputError, reason_of
+from gemmap.evidence.selection import named
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
 from gemmap.io.opening import read_text
@@ -61,6 +62,7 @@ class ReconstructionOptions(ReadingOptions):
     memory: str | None = None
     gpu_memory: str | None = None
     save_aggregates: bool = False
+    evidence: str | None = None
     checkpoint_interval_s: float = 60.0
 
     def __post_init__(self) -> None:
@@ -68,11 +70,6 @@ class ReconstructionOptions(ReadingOptions):
         # Its name as RELION writes it, or a refusal.
         group = FitConfig(symmetry=self.sym).group
         object.__setattr__(self, "sym", group.name)
-        if self.flip_hand and not group.mirrors_to_itself:
-            raise InputError(
-                f"--flip-hand mirrors along z, and the axes of {self.sym} are others in the mirror image: leave it "
-                "out, and mirror the map afterwards."
-            )
         if self.seed < 0:
             raise InputError(f"The seed is {self.seed}; expected 0 or more.")
         _ = self.memory_bytes, self.gpu_memory_bytes
@@ -83,6 +80,8 @@ class ReconstructionOptions(ReadingOptions):
         if not 0.0 <= self.checkpoint_interval_s < math.inf:
             raise InputError(f"The checkpoint interval is {self.checkpoint_interval_s:g} s; expected 0 or more.")
         require_choices(self, CHOICES)
+        if self.evidence is not None:
+            object.__setattr__(self, "evidence", ",".join(named(self.evidence)))
         if self.phase_flipped and self.premultiplied:
             raise InputError("Images are phase-flipped or premultiplied, not both: give one of the two options.")
         if self.engine == "aggregate":

@@ -153,6 +153,8 @@ class ReconstructionPlan:
             ),
             *([] if self.gpu_memory is None else [("GPU memory", gpu_text(self.gpu_memory))]),
         ]
+        if self.options.evidence is not None:
+            rows.append(("Evidence", f"{self.options.evidence.replace(',', ', ')}, when the run is finished"))
         return [*label_lines(rows), *(f"Note: {note}" for note in self.notes)]
 
     @property
@@ -263,6 +265,11 @@ class _Particles:
 def _load(options: ReconstructionOptions, arrays: tuple[ParticleTable, ImageStack] | None) -> _Particles:
     if arrays is not None:
         table, stack = arrays
+        if options.evidence is not None:
+            raise InputError(
+                "The tests of a run read its particles again, and these are in memory only; give a file, or leave "
+                "the evidence out."
+            )
         if stack.n != len(table):
             raise InputError(f"The table has {len(table)} particles and the stack {stack.n} images; expected as many.")
         return _Particles(with_boxes(table, stack), stack, "arrays in memory", len(table))

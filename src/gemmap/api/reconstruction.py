@@ -2,12 +2,15 @@
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gemmap.api.options import SAMPLING_A, Engine, ReconstructionOptions
 from gemmap.api.plan import plan_reconstruction
 from gemmap.api.result import ReconstructionResult
 from gemmap.api.run import run_plan
+from gemmap.api.run_evidence import finish_evidence
+from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.progress import Progress, Silent
 from gemmap.fit.schedule import Loss, Schedule, Start
@@ -66,6 +69,7 @@ def reconstruct(
     memory: str | None = None,
     gpu_memory: str | None = None,
     save_aggregates: bool = False,
+    evidence: str | None = None,
     checkpoint_interval_s: float = 60.0,
 ) -> ReconstructionResult:
     """Reconstruct a density map from particles with known poses.
@@ -109,7 +113,7 @@ def reconstruct(
         Aberrations and anisotropic magnification in a cryoSPARC file: ``model`` them by the convention of
         docs/conventions.md, ``ignore`` them, or ``refuse`` a file that has them.
     flip_hand
-        Turn the poses so that the map comes out mirrored along z.
+        Turn the poses so that the map comes out as its mirror image, inverted through its origin.
     phase_flipped, premultiplied
         The images were phase-flipped, or multiplied by their CTF, although their file does not say so.
     box_px, target_pixel_size_a, max_resolution_a
@@ -156,6 +160,9 @@ def reconstruct(
         before it starts. Refused on the CPU.
     save_aggregates
         Keep what the images of each half say, for adding more particles later.
+    evidence
+        Tests of :func:`gemmap.gather_evidence` that follow on the finished run, with commas, or ``all``. They need
+        ``output`` and particles from files.
     checkpoint_interval_s
         Least time in seconds between two saves of what :func:`gemmap.resume` goes on from; 0 saves after every stage
         and every chunk of images. Nothing is saved without ``output``, or of particles in memory.
@@ -217,13 +224,20 @@ def reconstruct(
         memory=memory,
         gpu_memory=gpu_memory,
         save_aggregates=save_aggregates,
+        evidence=evidence,
         checkpoint_interval_s=checkpoint_interval_s,
     )
     folder = _path(output)
     if folder is not None:
         require_free(folder, overwrite)
+    elif evidence is not None:
+        raise InputError("The tests of a run are done on its folder, and none was given; give output, or no evidence.")
     plan = plan_reconstruction(options, arrays)
-    return run_plan(plan, folder, Silent() if progress is None else progress, sys.argv)
+    shown = Silent() if progress is None else progress
+    result = run_plan(plan, folder, shown, sys.argv)
+    if folder is None or evidence is None:
+        return result
+    return replace(result, evidence=finish_evidence(folder, shown))
 
 
 def _path(given: Path | str | None) -> Path | None:

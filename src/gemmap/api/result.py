@@ -1,7 +1,7 @@
 """What a reconstruction gives back."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gemmap._types import Curve, Volume
@@ -9,6 +9,7 @@ from gemmap.fit.records import Reconstruction
 from gemmap.gaussians.model import Gaussians
 from gemmap.particles.halves import HalfSplit
 from gemmap.particles.table import ParticleTable
+from gemmap.report.evidence_files import Finding
 from gemmap.validate.assessment import Assessment
 from gemmap.validate.postprocess import Postprocess
 from gemmap.validate.resolution import Resolution
@@ -40,6 +41,8 @@ class ReconstructionResult:
         What was assumed or could not be modelled, one sentence each.
     folder
         Where the files are; None if none were written.
+    evidence
+        What the tests found that were asked for, by name; None where one could not be done.
     """
 
     reconstruction: Reconstruction
@@ -52,6 +55,7 @@ class ReconstructionResult:
     seconds: Mapping[str, float]
     notes: tuple[str, ...]
     folder: Path | None
+    evidence: Mapping[str, Finding | None] = field(default_factory=dict)
 
     @property
     def assessment(self) -> Assessment:

@@ -1,6 +1,7 @@
 """Takes up a run that ended before it was finished, whatever ended it."""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,6 +13,7 @@ from gemmap.api.options import ReconstructionOptions
 from gemmap.api.plan import ReconstructionPlan, plan_reconstruction, resolve_device
 from gemmap.api.result import ReconstructionResult
 from gemmap.api.run import carry_out, used_options
+from gemmap.api.run_evidence import evidence_left, finish_evidence
 from gemmap.errors import InputError
 from gemmap.fit.progress import Progress, Silent
 from gemmap.io.checkpoint import remove_checkpoint
@@ -50,9 +52,11 @@ def resume(
     FormatError
         If the checkpoint is damaged.
     """
-    with UnfinishedRun(Path(run_folder)) as run:
+    path, shown = Path(run_folder), Silent() if progress is None else progress
+    with UnfinishedRun(path) as run:
         plan = run.plan(threads, device, checkpoint_interval_s)
-        return run.finish(plan, Silent() if progress is None else progress)
+        result = run.finish(plan, shown)
+    return replace(result, evidence=finish_evidence(path, shown, threads, device))
 
 
 class UnfinishedRun:
@@ -77,7 +81,7 @@ class UnfinishedRun:
             self._job = _read_job(path)
             if self._job["status"] == "finished":
                 remove_checkpoint(self._folder.checkpoint_path)
-                raise InputError(f"The run in {path} is finished; there is nothing to resume.")
+                raise InputError(_finished_text(path))
             self.options = self._read_options()
             self._require_unchanged()
         except BaseException:
@@ -170,6 +174,16 @@ def _read_job(path: Path) -> dict[str, Any]:
         ) from error
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{file} is not the record of a run; give the folder that reconstruct -o made.") from None
+
+
+def _finished_text(path: Path) -> str:
+    left = evidence_left(path)
+    if not left:
+        return f"The run in {path} is finished; there is nothing to resume."
+    return (
+        f"The run in {path} is finished but for its evidence; gemmap evidence {shlex.quote(str(path))} --test "
+        f"{','.join(left)} goes on, or gather_evidence."
+    )
 
 
 def _changed_software(before: Mapping[str, Any]) -> Sequence[str]:

@@ -26,11 +26,13 @@ from gemmap.fit.records import Reconstruction
 from gemmap.io.checkpoint import Checkpoint, remove_checkpoint
 from gemmap.io.folders import require_space
 from gemmap.particles.table import ParticleTable
+from gemmap.report.held_out import held_out_record, held_out_text
 from gemmap.report.html.page import REPORT_NAME
 from gemmap.report.record import InputFile, RunRecord, peak_memory_bytes
 from gemmap.report.run_folder import MAP_NAME, RunFolder
 from gemmap.report.summary import RunSummary, duration_text, summary_lines
 from gemmap.report.validation_text import detail_lines, validation_record
+from gemmap.validate.postprocess import Postprocess
 from gemmap.validate.views import view_distribution
 
 #: Maps written: three fits, each with its back-projection and voxels, the mask, the sharpened map, and three of local
@@ -154,7 +156,11 @@ def summarise(result: ReconstructionResult) -> RunSummary:
         peak_memory_bytes=peak_memory_bytes(),
         map_path=(result.folder or Path()) / MAP_NAME,
         report_path=_report_path(result.folder),
-        details=[*detail_lines(result.validation), *(("Warning", text) for text in result.validation.warnings())],
+        details=[
+            *detail_lines(result.validation),
+            *held_out_lines(result.reconstruction, result.validation),
+            *(("Warning", text) for text in result.validation.warnings()),
+        ],
     )
 
 
@@ -217,6 +223,13 @@ def _dead_notes(dead: Mapping[int, str], plan: ReconstructionPlan) -> list[str]:
     ]
 
 
+def held_out_lines(reconstruction: Reconstruction, validation: Postprocess) -> list[tuple[str, str]]:
+    """Return what particles say that the trial fits did not see, for the last lines."""
+    if reconstruction.held_out is None:
+        return []
+    return [("Held-out", held_out_text(reconstruction.held_out, int(validation.resolution.shell)))]
+
+
 def fits_record(reconstruction: Reconstruction) -> dict[str, Any]:
     """Return how the three fits went."""
     fits = {"half1": reconstruction.half1, "half2": reconstruction.half2, "full": reconstruction.full}
@@ -236,7 +249,7 @@ def fits_record(reconstruction: Reconstruction) -> dict[str, Any]:
 def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
     r = result.reconstruction
     fits = {"half1": r.half1, "half2": r.half2, "full": r.full}
-    results: Mapping[str, Any] = {
+    results: dict[str, Any] = {
         "box_px": len(r.full.map),
         "pixel_size_a": r.pixel_size_a,
         "particle_diameter_a": r.particle_diameter_a,
@@ -252,6 +265,8 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
         "validation": validation_record(result.validation, fitted=True),
         "fits": fits_record(r),
     }
+    if r.held_out is not None:
+        results["held_out"] = held_out_record(r.held_out, int(result.resolution.shell))
     seeds = {f"fit_{name}": fit.seed for name, fit in fits.items()}
     seeds["random_phases"] = result.assessment.maps.seed
     if result.split.seed is not None:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable
 
 from gemmap.fit.aggregate import Aggregate
+from gemmap.fit.moments import Moment
 from gemmap.fit.progress import Progress
 from gemmap.fit.records import FitResult
 
@@ -64,6 +65,11 @@ class Watchers:
         for watcher in self._watchers:
             watcher.result(name, result)
         self._ask()
+
+    def moment(self, moment: Moment) -> None:
+        """Pass it on."""
+        for watcher in self._watchers:
+            watcher.moment(moment)
 
     def _ask(self) -> None:
         now = time.monotonic()

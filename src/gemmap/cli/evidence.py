@@ -42,30 +42,35 @@ def evidence(
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of phases and noise.")] = 0,
+    seed: Annotated[
+        int | None, typer.Option(metavar="N", help="Seed of phases and noise; the run's own by default.")
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(metavar="N", help="Threads to compute with; those of the run by default.")
+    ] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(metavar="DEVICE", help="auto, cpu, cuda or cuda:N; the run's own by default.", show_default=False),
     ] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say only the result.")] = False,
 ) -> None:
     """Repeat a run on changed particles: noise substitution, held-out particles, pure noise, fewer particles."""
-    import json
-
-    from gemmap.api.evidence import evidence_lines, gather_evidence
+    from gemmap.api.evidence import gather_evidence
+    from gemmap.api.run_evidence import run_evidence_lines
     from gemmap.cli.screen import Screen
-    from gemmap.report.evidence_files import RECORD_NAME
+    from gemmap.evidence.selection import named
     from gemmap.report.summary import label_lines
 
-    names = [name.strip() for name in tests.split(",") if name.strip()]
+    names = named(tests)
     screen = Screen(verbose=False, quiet=quiet)
-    found = gather_evidence(
+    gather_evidence(
         run,
         names,
         seed=seed,
         hold_out_fraction=hold_out,
         randomise_from_a=randomise_from_a,
         threads=threads,
+        device=device,
         progress=screen.progress(),
     )
-    records = json.loads((run / RECORD_NAME).read_text(encoding="utf-8"))
-    screen.result(label_lines(evidence_lines({name: records[name] for name in found})))
+    screen.result(label_lines([(name, text) for name, text in run_evidence_lines(run) if name in names]))

@@ -10,7 +10,11 @@ PANEL, PARTICLE_PANEL, RUN_PANEL = panels.IMAGES, panels.FIT, panels.RUN
 
 FlipHand: TypeAlias = Annotated[
     bool,
-    typer.Option("--flip-hand", help="Mirror the map, by turning the poses; for a wrong hand.", rich_help_panel=PANEL),
+    typer.Option(
+        "--flip-hand",
+        help="Turn the poses so that the map comes out as its mirror image; for a wrong hand.",
+        rich_help_panel=PANEL,
+    ),
 ]
 PhaseFlipped: TypeAlias = Annotated[
     bool,

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from gemmap.cli.teaching import examples
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
+
+if TYPE_CHECKING:
+    from gemmap.cli.screen import Screen
 
 _MOST_USED, _FIT, _ENGINE, _RUN = panels.MOST_USED, panels.FIT, panels.ENGINE, panels.RUN
 
@@ -174,6 +177,16 @@ def reconstruct(
             rich_help_panel=_RUN,
         ),
     ] = False,
+    evidence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="Test the finished run on changed particles: all, or some of noise-substitution, held-out, pure-noise "
+            "and particle-count, with commas (gemmap evidence does it later).",
+            rich_help_panel=_RUN,
+            show_default=False,
+        ),
+    ] = None,
     checkpoint_interval_s: Annotated[
         float,
         typer.Option(
@@ -262,6 +275,7 @@ def reconstruct(
         "memory": memory,
         "gpu_memory": gpu_memory,
         "save_aggregates": save_aggregates,
+        "evidence": evidence,
         "checkpoint_interval_s": checkpoint_interval_s,
     }
     explicit = {name: value for name, value in given.items() if _is_explicit(ctx, name)}
@@ -292,27 +306,45 @@ def reconstruct(
     screen.plan(plan.lines(), asdict(options))
     if dry_run:
         return
+    # Maps of the run are not kept in memory while its evidence is gathered.
     with live_page.watched(page, screen, output, plan.table.pixel_size_a) as progress:
-        result = run_plan(plan, output, progress, ["gemmap", *sys.argv[1:]])
-        screen.result(summary_lines(summarise(result)))
+        summary = summarise(run_plan(plan, output, progress, ["gemmap", *sys.argv[1:]]))
+        screen.result(summary_lines(summary))
+    _gather_evidence(output, screen)
+
+
+def _gather_evidence(run: Path, screen: "Screen", threads: int | None = None, device: str | None = None) -> None:
+    """Do what tests are left that the run was asked for."""
+    from gemmap.api.run_evidence import evidence_left, finish_evidence, run_evidence_lines
+    from gemmap.report.summary import label_lines
+
+    if evidence_left(run):
+        finish_evidence(run, screen.progress(), threads, device)
+        screen.result(label_lines(run_evidence_lines(run)))
 
 
 def _resume(
     folder: Path, verbose: bool, quiet: bool, explicit: Mapping[str, Any], page: live_page.LivePage | None
 ) -> None:
-    """Finish an interrupted run."""
+    """Finish an interrupted run, or the tests of one that is finished."""
     from gemmap.api.resume import UnfinishedRun
     from gemmap.api.run import summarise
+    from gemmap.api.run_evidence import evidence_left
     from gemmap.cli.screen import Screen
     from gemmap.report.summary import summary_lines
 
     screen = Screen(verbose, quiet)
+    threads, device = explicit.get("threads"), explicit.get("device")
+    if evidence_left(folder):
+        _gather_evidence(folder, screen, threads, device)
+        return
     with UnfinishedRun(folder) as run:
-        plan = run.plan(*(explicit.get(name) for name in ("threads", "device", "checkpoint_interval_s")))
+        plan = run.plan(threads, device, explicit.get("checkpoint_interval_s"))
         screen.plan(plan.lines(), asdict(plan.options))
         with live_page.watched(page, screen, folder, plan.table.pixel_size_a) as progress:
-            result = run.finish(plan, progress)
-            screen.result(summary_lines(summarise(result)))
+            summary = summarise(run.finish(plan, progress))
+            screen.result(summary_lines(summary))
+    _gather_evidence(folder, screen, threads, device)
 
 
 def _refuse_beside_resume(ctx: typer.Context) -> None:

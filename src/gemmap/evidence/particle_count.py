@@ -1,14 +1,17 @@
 """Resolution against the number of particles (ResLog, Stagg et al. 2014; B-factor plot, Rosenthal & Henderson 2003)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gemmap._types import Float, Volume
+from gemmap._types import Float, Int, Volume
 from gemmap.evidence.case import Case, Labelled
-from gemmap.fit.half_maps import fit_half_maps
+from gemmap.fit.half_maps import fit_half_of
+from gemmap.fit.keeper import Forgetful, RunState
 from gemmap.fit.progress import Progress
+from gemmap.fit.source import ImageSource
+from gemmap.fit.split import Split
 from gemmap.particles.halves import by_appearance
 from gemmap.validate.cross_fsc import cross_fsc
 from gemmap.validate.phase_randomise import half_map_fsc
@@ -20,6 +23,14 @@ FRACTIONS = (16, 8, 4, 2, 1)
 LEAST_PER_HALF = 64
 #: Curves and how they are read: ``map`` is the cross-FSC.
 NAMES = ("map", "half_maps", "backprojection")
+
+
+@dataclass(frozen=True, eq=False)
+class _Maps:
+    """What is kept of the fit of a half."""
+
+    map: Volume
+    backprojection: Volume
 
 
 @dataclass(frozen=True)
@@ -70,30 +81,53 @@ class ParticleCount:
 def count_particles(case: Case, progress: Progress) -> ParticleCount:
     """Reconstruct both halves from a sixteenth, eighth, quarter and half of their images, spread over the whole set.
 
-    Copies of an image are in the same part, and a part holds all smaller ones. The whole is the run itself; its mask is
-    used for all.
+    Sums of particles add: those of a part are those of the part before it and of the particles it has more, so that
+    half of the particles are read, once. Copies of an image are in the same part. The whole is the run itself. Each
+    half's extent and noise, measured on all of its particles, and the run's mask serve all parts: the curve is then
+    about what particles add to the map, not about how well fewer of them show where it ends.
     """
-    image = np.zeros(len(case.table), np.int64)
+    table, state = case.table, RunState(Forgetful(), progress)
+    image = np.zeros(len(table), np.int64)
     for half in (1, 2):
-        rows = np.flatnonzero(case.table.half == half)
-        image[rows] = by_appearance(case.table.original_image[rows])
-    counts: list[int] = []
-    found: dict[str, list[Resolution]] = {name: [] for name in NAMES}
-    for fraction in FRACTIONS:
-        rows = np.flatnonzero(image % fraction == 0)
-        if min(len(np.unique(image[rows][case.table.half[rows] == half])) for half in (1, 2)) < LEAST_PER_HALF:
-            continue
-        maps, backprojections = case.half_maps, case.backprojections
-        if fraction > 1:
-            label = Labelled(progress, f"1/{fraction} of the particles")
-            one, two = fit_half_maps(case.only(rows), case.stack, case.config, label, case.region)
-            maps, backprojections = (one.map, two.map), (one.backprojection, two.backprojection)
-        counts.append(len(rows))
-        for name, resolution in _resolutions(case, maps, backprojections).items():
-            found[name].append(resolution)
-    resolutions = {name: tuple(values) for name, values in found.items()}
+        rows = np.flatnonzero(table.half == half)
+        image[rows] = by_appearance(table.original_image[rows])
+    parts = {fraction: np.flatnonzero(image % fraction == 0) for fraction in FRACTIONS}
+    parts = {fraction: rows for fraction, rows in parts.items() if _smallest_half(case, rows) >= LEAST_PER_HALF}
+    source = ImageSource.measure(table, case.stack, case.config, Labelled(progress, "fewer particles"), state)
+    fewer = {fraction: rows for fraction, rows in parts.items() if fraction > 1}
+    pairs = list(zip(*(_fit_parts(case, source, fewer, half, progress) for half in (1, 2)), strict=True))
+    found = [_resolutions(case, (one.map, two.map), (one.backprojection, two.backprojection)) for one, two in pairs]
+    if 1 in parts:
+        found.append(_resolutions(case, case.half_maps, case.backprojections))
+    counts = tuple(len(rows) for rows in parts.values())
+    resolutions = {name: tuple(of[name] for of in found) for name in NAMES}
     lines = {name: fit_line(counts, values) for name, values in resolutions.items()}
-    return ParticleCount(tuple(counts), resolutions, {name: one for name, one in lines.items() if one is not None})
+    return ParticleCount(counts, resolutions, {name: one for name, one in lines.items() if one is not None})
+
+
+def _smallest_half(case: Case, rows: Int[np.ndarray, " n"]) -> int:
+    """Images of the half that has fewer of them among some particles."""
+    images = case.table.original_image[rows]
+    return min(len(np.unique(images[case.table.half[rows] == half])) for half in (1, 2))
+
+
+def _fit_parts(
+    case: Case, source: ImageSource, parts: Mapping[int, Int[np.ndarray, " n"]], half: int, progress: Progress
+) -> list[_Maps]:
+    """Maps of one half from growing parts of the particles, by 1/part, each of which holds the one before."""
+    maps: list[_Maps] = []
+    split: Split | None = None
+    inserted = np.zeros(0, np.int64)
+    for fraction, rows in parts.items():
+        label = Labelled(progress, f"1/{fraction} of the particles")
+        own = rows[case.table.half[rows] == half]
+        state = RunState(Forgetful(), label)
+        part = replace(source, rows={half: own}, progress=label, state=state)
+        more = replace(part, rows={half: np.setdiff1d(own, inserted)}).split(half)
+        split, inserted = more if split is None else split + more, own
+        fit = fit_half_of(part, half, split, case.config, label, state, case.region)
+        maps.append(_Maps(fit.map, fit.backprojection))
+    return maps
 
 
 def fit_line(counts: Sequence[int], resolutions: Sequence[Resolution]) -> Line | None:

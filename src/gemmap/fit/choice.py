@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gemmap._types import Curve, Volume
+from gemmap.fit.agreement import HeldOutAgreement
 from gemmap.fit.voxels import VoxelSettings
 
 #: Voxel settings tried; the first is kept unless another is better by more than this part of the difference's error. A
@@ -46,6 +47,9 @@ class Choice:
         Its variance, measured on them (:func:`gemmap.fit.residual.error_variance`).
     score
         Its score.
+    agreement
+        Of it, with the residual added as the fit of all particles has it, and of the back-projection of the same
+        particles (``map`` and ``backprojection``) with those and with the held-out ones.
     scores
         Steps and score of every map of the trial fit that was scored.
     """
@@ -55,6 +59,7 @@ class Choice:
     trial: Volume
     error: Curve
     score: float
+    agreement: HeldOutAgreement
     scores: tuple[tuple[int, float], ...] = ()
 
 

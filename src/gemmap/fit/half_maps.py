@@ -133,6 +133,19 @@ def fit_source_halves(
     return _fit_half(run, 1).result, _fit_half(run, 2).result
 
 
+def fit_half_of(
+    source: Source,
+    half: int,
+    split: Split,
+    config: FitConfig,
+    progress: Progress,
+    state: RunState,
+    mask: Volume | None = None,
+) -> FitResult:
+    """Fit one half from sums that are at hand; extent and, for the images engine, particles are the source's."""
+    return _fit_half(_Run(source, config, progress, mask, state), half, split).result
+
+
 def reconstruct_source(
     source: Source, config: FitConfig, progress: Progress, state: RunState, mask: Volume | None = None
 ) -> Reconstruction:
@@ -186,6 +199,7 @@ def _finish(run: _Run, halves: Mapping[int, _Half]) -> Reconstruction:
         particle_diameter_a=2.0 * run.largest.radius_px * pixel_size_a,
         noise_spectra=source.noise_spectra(),
         dead_rows=source.dead_rows,
+        held_out=halves[1].choice.agreement + halves[2].choice.agreement,
         trial_scores={f"half{h}": half.choice.scores for h, half in halves.items()},
         seconds=state.seconds,
         images_per_second=None if pass_seconds is None else source.n_particles / max(pass_seconds, 1e-9),

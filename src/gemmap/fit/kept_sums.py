@@ -1,6 +1,6 @@
 """Sums of particles that outlive the process that made them: they add, and particles can be taken out of them again."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -180,7 +180,7 @@ class KeptSums:
     def joined(self, other: Self, names: tuple[str, str] = ("The first", "the second")) -> Self:
         """Return the sums of the particles of both; raises as `require_alike`."""
         self.require_alike(other, names)
-        splits = {half: Split.of(_added(self.splits[half], other.splits[half])) for half in (1, 2)}
+        splits = {half: self.splits[half] + other.splits[half] for half in (1, 2)}
         members = self.members.joined(other.members, len(self.parts))
         return replace(self, splits=splits, members=members, parts=(*self.parts, *other.parts))
 
@@ -217,10 +217,6 @@ class KeptSums:
 
 def _treated(treatment: Mapping[str, bool]) -> str:
     return " and ".join(name for name, done in treatment.items() if done) or "nothing"
-
-
-def _added(first: Split, second: Split) -> Sequence[Aggregate]:
-    return [a + b for a, b in zip(first.sets(), second.sets(), strict=True)]
 
 
 def _difference(all_of_them: Aggregate, some: Aggregate | None) -> Aggregate:

@@ -1,6 +1,6 @@
 """Values of a reconstruction as pieces that a keeper can keep, and back, bit by bit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 
 import numpy as np
@@ -10,6 +10,7 @@ from torch import Tensor
 from gemmap._types import Float, Volume
 from gemmap.fit.adam import Adam
 from gemmap.fit.aggregate import Accumulator
+from gemmap.fit.agreement import Agreement, HeldOutAgreement
 from gemmap.fit.choice import Choice, Gain, Settings
 from gemmap.fit.keeper import Piece
 from gemmap.fit.parameters import Parameters
@@ -18,6 +19,8 @@ from gemmap.fit.training import MeanLoss, State
 from gemmap.fit.voxels import VoxelSettings
 from gemmap.gaussians.model import Gaussians
 from gemmap.particles.dead_images import DeadImages
+
+_AGREEMENT_KINDS = ("held_out", "fitted")
 
 
 def accumulator_to_piece(accumulator: Accumulator, done: int) -> Piece:
@@ -52,6 +55,10 @@ def choice_to_piece(choice: Choice) -> Piece:
         "score": _float64([choice.score]),
         "scores": _float64(choice.scores).reshape(-1, 2),
     }
+    for kind in _AGREEMENT_KINDS:
+        for name, one in getattr(choice.agreement, kind).items():
+            tensors[f"{kind}_{name}"] = _float64([*map(list, (one.product, one.power, one.n_values))])
+            tensors[f"{kind}_{name}_particles"] = torch.tensor(one.n_particles)
     return tensors, asdict(choice.settings)
 
 
@@ -64,8 +71,19 @@ def choice_from_piece(piece: Piece) -> Choice:
         trial=tensors["trial"].numpy(),
         error=tensors["error"].numpy(),
         score=float(tensors["score"]),
+        agreement=HeldOutAgreement(
+            **{
+                kind: {name: _agreement(tensors, f"{kind}_{name}") for name in ("map", "backprojection")}
+                for kind in _AGREEMENT_KINDS
+            }
+        ),
         scores=tuple((int(step), float(score)) for step, score in tensors["scores"]),
     )
+
+
+def _agreement(tensors: Mapping[str, Tensor], name: str) -> Agreement:
+    product, power, n_values = tensors[name].numpy()
+    return Agreement(product, power, n_values, int(tensors[f"{name}_particles"]))
 
 
 def fit_to_piece(result: FitResult) -> Piece:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from gemmap._types import Curve, Int, Volume
+from gemmap.fit.agreement import HeldOutAgreement
 from gemmap.gaussians.model import Gaussians
 
 
@@ -44,7 +45,8 @@ class Reconstruction:
 
     ``dead_rows`` of the table were left out for their images. ``trial_scores`` holds, for ``half1`` and ``half2``,
     steps of the trial fit and the score of its map on the held-out particles. ``images_per_second`` is the rate of the
-    pass; None where sums of an earlier pass were fitted.
+    pass; None where sums of an earlier pass were fitted. ``held_out`` is the agreement of the trial maps of both halves
+    with the particles of their half that they were and were not fitted to.
     """
 
     half1: FitResult
@@ -58,3 +60,4 @@ class Reconstruction:
     details: Mapping[str, float] = field(default_factory=dict)
     dead_rows: Int[np.ndarray, " k"] = field(default_factory=lambda: np.zeros(0, np.int64))
     trial_scores: Mapping[str, tuple[tuple[int, float], ...]] = field(default_factory=dict)
+    held_out: HeldOutAgreement | None = None

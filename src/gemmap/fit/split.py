@@ -39,6 +39,10 @@ class Split:
         """Return the seen and the two held-out sets."""
         return self.seen, *self.held_out
 
+    def __add__(self, other: Self) -> Self:
+        """Add, set by set, the particles of another part of the same half."""
+        return type(self).of([a + b for a, b in zip(self.sets(), other.sets(), strict=True)])
+
     def all_held_out(self) -> Aggregate:
         """Both held-out sets together."""
         return self.held_out[0] + self.held_out[1]

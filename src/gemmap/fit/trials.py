@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gemmap._types import Curve, Volume
 from gemmap.errors import InputError
+from gemmap.fit.agreement import HeldOutAgreement, agreements
 from gemmap.fit.backprojection import back_projection
 from gemmap.fit.choice import CAUTION, TRIED, Choice, Gain, Settings, best_of
 from gemmap.fit.config import FitConfig
@@ -90,8 +91,11 @@ def choose(
     step, scored = best[0]
     trial = to_box(step.volume, split.seen.box_px, equations.unit)
     error = error_variance(trial, *split.held_out)
-    settings = Settings(voxels, step.number, _inside_is_better(trial, error, split, region, score))
-    return Choice(settings, gains, trial, error, scored.value, tuple(scores))
+    inside, with_residual = _with_residual(trial, error, split, region, score)
+    maps = {"map": with_residual, "backprojection": back_projection(split.seen)}
+    agreement = HeldOutAgreement(*agreements(maps, split.all_held_out(), split.seen))
+    settings = Settings(voxels, step.number, inside)
+    return Choice(settings, gains, trial, error, scored.value, agreement, tuple(scores))
 
 
 def _try_voxels(
@@ -115,16 +119,19 @@ def _try_voxels(
     return gains, best, fitted[best]
 
 
-def _inside_is_better(trial: Volume, error: Curve, split: Split, region: Region, score: HeldOutScore) -> bool:
+def _with_residual(
+    trial: Volume, error: Curve, split: Split, region: Region, score: HeldOutScore
+) -> tuple[bool, Volume]:
     """Whether the residual predicts held-out particles better when it is added inside the particle's envelope only.
 
     It does if all of the error is there: the variance, known for the whole box, is then larger inside the envelope.
-    With neighbours, membranes or noise that the fit took for density it is not.
+    With neighbours, membranes or noise that the fit took for density it is not. The better map comes with the answer.
     """
     envelope = region.envelope(trial, split.seen.pixel_size_a)
     maps = [add_residual(trial, split.seen, error, where) for where in (envelope, region.window)]
     inside, everywhere = (score.measure(to_cube(m, region.size, score.device)) for m in maps)
-    return inside.value > everywhere.value + CAUTION * score.error(inside, everywhere)
+    better = inside.value > everywhere.value + CAUTION * score.error(inside, everywhere)
+    return better, maps[0] if better else maps[1]
 
 
 def _positive_score(

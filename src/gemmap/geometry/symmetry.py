@@ -70,12 +70,6 @@ class PointGroup:
         """Whether cryoSPARC means other axes by this name: its dihedral groups have a 2-fold axis on y."""
         return re.fullmatch(r"D\d*[13579]", self.name) is not None
 
-    @property
-    def mirrors_to_itself(self) -> bool:
-        """Whether a map of this symmetry has it still when mirrored along z; that of T, I3 and I4 gets other axes."""
-        mirror = np.diag([1.0, 1.0, -1.0])
-        return all(_is_in(mirror @ rotation @ mirror, self.rotations) for rotation in self.rotations)
-
     @cached_property
     def on_grid(self) -> Rotations:
         """The subgroup whose rotations take every point of a cubic grid to a point of that grid."""

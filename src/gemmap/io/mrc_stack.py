@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
@@ -159,6 +160,8 @@ class _OpenFiles:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._handles: OrderedDict[Path, int] = OrderedDict()
+        # Not __del__: at the end of the interpreter it may run when modules are gone.
+        weakref.finalize(self, _close_all, self._handles)
 
     def fill(self, path: Path, offset: int, pixels: np.ndarray) -> None:
         """Read bytes from a position of a file until the array is full."""
@@ -193,6 +196,7 @@ class _OpenFiles:
     def _close_oldest(self) -> None:
         os.close(self._handles.popitem(last=False)[1])
 
-    def __del__(self) -> None:
-        while self._handles:
-            self._close_oldest()
+
+def _close_all(handles: OrderedDict[Path, int]) -> None:
+    while handles:
+        os.close(handles.popitem()[1])

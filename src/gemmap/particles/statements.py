@@ -17,13 +17,15 @@ _WORDS: dict[CtfApplied, str] = {
 
 
 def flip_hand(table: ParticleTable) -> ParticleTable:
-    """Return the table with poses that give the mirror image of the map, V'(x, y, z) = V(x, y, -z).
+    """Return the table with poses that give the mirror image of the map through its origin, V'(p) = V(-p).
 
-    With F = diag(1, 1, -1), V'(p) = V(F p). The new poses A' = F A F give the same projections, since A' is a rotation
-    and V'(A'^T p) = V(F F A^T F p) = V(A^T F p): F p runs through the same line along the beam, backwards.
+    The new poses A' = H A turn every image by 180 degrees, H = diag(-1, -1, 1) (RELION's psi + 180): V'(A'^T p) =
+    V(-A^T H p) = V(A^T diag(1, 1, -1) p), where diag(1, 1, -1) p runs through the same line along the beam, backwards.
+    Images, shifts and CTFs stay as they are. Inversion commutes with every rotation, so that the axes of a point group
+    stay where they are too.
     """
-    mirror = np.array([1.0, 1.0, -1.0])
-    return replace(table, rotations=mirror[:, None] * table.rotations * mirror)
+    half_turn = np.array([-1.0, -1.0, 1.0])
+    return replace(table, rotations=half_turn[:, None] * table.rotations)
 
 
 def state_ctf_applied(table: ParticleTable, applied: CtfApplied) -> ParticleTable:

@@ -14,6 +14,7 @@ from gemmap.evidence.noise_substitution import NoiseSubstitution
 from gemmap.evidence.particle_count import NAMES, ParticleCount
 from gemmap.evidence.pure_noise import PureNoise
 from gemmap.io.atomic import atomic_path
+from gemmap.report.held_out import held_out_curves
 from gemmap.report.record import to_plain
 from gemmap.report.tables import write_fsc_csv
 
@@ -62,8 +63,8 @@ def record_of(finding: Finding) -> dict[str, Any]:
         numbers = {
             "n_held_out": finding.n_held_out,
             "last_shell": finding.last_shell,
-            "kept": {name: finding.kept(name) for name in finding.held_out},
-            "kept_error": {name: finding.kept_error(name) for name in finding.held_out},
+            "kept": {name: finding.kept(name) for name in finding.agreement.held_out},
+            "kept_error": {name: finding.kept_error(name) for name in finding.agreement.held_out},
         }
     elif isinstance(finding, PureNoise):
         numbers = {
@@ -121,13 +122,7 @@ def _curves(finding: NoiseSubstitution | HeldOut | PureNoise) -> dict[str, Curve
         return {f"{name}_{kind}": curve for kind, curves in kinds.items() for name, curve in curves.items()}
     if isinstance(finding, PureNoise):
         return {**finding.curves, **{f"{name}_chance": curve for name, curve in finding.chance.items()}}
-    out = {}
-    for kind, of in (("held_out", finding.held_out), ("fitted", finding.fitted)):
-        for name, agreement in of.items():
-            out[f"{name}_{kind}_correlation"] = agreement.correlation
-            out[f"{name}_{kind}_slope"] = agreement.slope
-    any_map = finding.held_out["map"]
-    return {**out, "correlation_error": any_map.correlation_error, "map_slope_error": any_map.slope_error}
+    return held_out_curves(finding.agreement)
 
 
 def _write_counts(path: Path, finding: ParticleCount) -> None:
@@ -185,14 +180,14 @@ def _draw(axis: "Axes", finding: Finding, box_px: int, pixel_size_a: float) -> N
         axis.set_title("Particles never fitted, and fitted ones")
         axis.set_ylabel("correlation with images")
         # The pass ends one step of the grid inside Nyquist: the last two shells are not whole.
-        inner = slice(1, -2)
+        inner, of_run = slice(1, -2), finding.agreement
         for name, colour in (("map", _BLUE), ("backprojection", _ORANGE)):
             label = _LABELS[name].partition(" (")[0]
-            seen, unseen = (of[name].correlation[inner] for of in (finding.fitted, finding.held_out))
+            seen, unseen = (of[name].correlation[inner] for of in (of_run.fitted, of_run.held_out))
             axis.plot(shells[inner], seen, color=colour, linestyle=":", label=f"{label}, fitted")
             axis.plot(shells[inner], unseen, color=colour, label=f"{label}, held out")
-        error = finding.held_out["map"].correlation_error[inner]
-        middle = finding.held_out["map"].correlation[inner]
+        error = of_run.held_out["map"].correlation_error[inner]
+        middle = of_run.held_out["map"].correlation[inner]
         axis.fill_between(shells[inner], middle - 2 * error, middle + 2 * error, color=_BLUE, alpha=0.15, linewidth=0)
     axis.legend(frameon=False, fontsize=8)
 

@@ -63,6 +63,7 @@ RUN_FILES: Mapping[str, str] = {
     "evidence_pure_noise.csv": "FSC of two reconstructions of noise",
     "evidence_particle_count.csv": "resolution of fewer particles",
     "history.csv": "resolution against the number of particles, one row for every fit of gemmap watch",
+    "held_out.csv": "agreement of the trial fits' maps with particles they did and did not see",
     "noise.csv": "noise power spectra over Fourier shells",
     "particles.star": "the particles as used, with their half-sets",
     "job.json": "record of the run: versions, machine, inputs, seeds, timings, results, notes",

@@ -25,10 +25,11 @@ from gemmap.io.relion_write import write_star31
 from gemmap.io.tensors import save_tensors
 from gemmap.particles.table import ParticleTable
 from gemmap.report.figures import FscCurve, write_fsc_figure, write_slices_figure
+from gemmap.report.held_out import HELD_OUT_NAME, held_out_curves
 from gemmap.report.html.page import REPORT_NAME, write_report
 from gemmap.report.record import RUN_FILES, RunRecord, write_config, write_job, write_readme
 from gemmap.report.run_log import RunLog
-from gemmap.report.tables import write_noise_csv
+from gemmap.report.tables import write_fsc_csv, write_noise_csv
 from gemmap.report.validation_files import write_validation
 from gemmap.validate.postprocess import Postprocess
 from gemmap.validate.views import Views
@@ -133,9 +134,14 @@ class RunFolder:
         save_tensors(self.path / f"aggregate_{name}.safetensors", *aggregate_to_tensors(aggregate))
 
     def write_validation(self, reconstruction: Reconstruction, result: Postprocess, views: Views | None) -> None:
-        """Write mask, curves, noise spectra, sharpened map, local and directional resolution, and figures."""
+        """Write mask, curves, noise spectra, agreement with held-out particles, sharpened map, and figures.
+
+        Local and directional resolution are among them.
+        """
         r, box_px, pixel_size_a = reconstruction, len(result.mask), reconstruction.pixel_size_a
         write_validation(self.path, result, views, pixel_size_a, SHARPENED_NAME)
+        if r.held_out is not None:
+            write_fsc_csv(self.path / HELD_OUT_NAME, held_out_curves(r.held_out), box_px, pixel_size_a)
         write_noise_csv(self.path / "noise.csv", r.noise_spectra, box_px, pixel_size_a)
         write_fsc_figure(
             self.path / "fsc.png",

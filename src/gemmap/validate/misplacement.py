@@ -96,7 +96,7 @@ def _other_hand_or_contrast(pair: Pair, masked: Curve, fit: Fit) -> list[str]:
         return [f"The map fits {pair.name} with opposite contrast ({change}{after}): multiply it by -1."]
     return [
         f"The map mirrored {fit.mirror} fits {pair.name} much better ({change}{after}): one of the two has the wrong "
-        "hand; mirror the map (gemmap reconstruct --flip-hand for ours)."
+        "hand; mirror the map (gemmap reconstruct --flip-hand inverts ours through its centre)."
     ]
 
 

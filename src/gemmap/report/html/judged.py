@@ -40,6 +40,8 @@ def validation(run: RunFiles) -> list[Section]:
     if isinstance(found.get("bfactor_a2"), int | float):
         said.append(f"The sharpened map was made with a B-factor of {found['bfactor_a2']:.0f} Å².")
     said += [str(found["caution"])] if found.get("caution") else []
+    held_out = run.part("results", "held_out").get("text")
+    said += [f"{held_out}."] if isinstance(held_out, str) else []
     parts += [paragraph(text) for text in said]
     warnings = found.get("warnings")
     if isinstance(warnings, list) and warnings:
