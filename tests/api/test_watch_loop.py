@@ -149,17 +149,21 @@ def test_known_images_are_not_read_again(write, watch, tmp_path, monkeypatch):
 def test_half_sets_depend_on_the_image_alone(write, watch, tmp_path):
     """In whichever order, file or turn: the same image is in the same half."""
     found = []
-    for order in (("a", "b"), ("b", "a")):
-        rows = {"a": np.arange(60), "b": np.arange(60, N)[::-1]}
-        for name in order:
-            write(name, rows[name], halves=False)
+    shuffled = np.random.default_rng(0).permutation(N)
+    for files in (
+        {"a": np.arange(70), "b": np.arange(70, N)},
+        {"c": shuffled[:50], "d": shuffled[50:]},
+        {"e": shuffled},
+    ):
+        for name, rows in files.items():
+            write(name, rows, halves=False)
             watch()
         members = sums_of(tmp_path).members
         found.append(dict(zip(members.ids.tolist(), members.half.tolist(), strict=True)))
         shutil.rmtree(tmp_path / "run")
         for file in (tmp_path / "in").iterdir():
             file.unlink()
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
     assert len(found[0]) == N
     assert 40 < sum(half == 1 for half in found[0].values()) < 80
 
