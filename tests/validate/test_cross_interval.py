@@ -1,10 +1,12 @@
 """The interval of the cross-FSC resolution holds the truth as often as it says, on maps whose truth is known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gemmap.validate.cross_fsc import estimate
-from gemmap.validate.cross_interval import band, cross_interval
+from gemmap.validate.cross_interval import DETAIL, band, cross_interval
 from gemmap.validate.cross_sums import CrossSums
 
 N, PIXEL_A = 48, 1.5
@@ -102,6 +104,18 @@ def test_a_flat_curve_makes_it_wide():
         return np.median([np.log(i.worse_a / i.better_a) for s in range(8) for i in [Case(s, **kind).interval()]])
 
     assert width(noise=0.15) > 1.4 * width(noise=0.03, fall=6.0, bias=1.0)
+
+
+def test_cells_that_hold_the_same_make_it_wider():
+    case = CASES[0]
+    assert case.interval() == cross_interval(replace(case.sums, order=1), case.found, PIXEL_A)
+    widths = []
+    for order in (1, 4, 24):
+        lower, upper = band(replace(case.sums, order=order), case.found)
+        # Without what the draws do not show, which is the same for all.
+        widths.append((upper - lower)[5:15].mean() - 2 * 1.96 * DETAIL)
+    assert 1.5 < widths[1] / widths[0] < 4.0
+    assert widths[2] > 1.5 * widths[1]
 
 
 def test_beyond_what_is_known_only_the_half_maps_bound_it():

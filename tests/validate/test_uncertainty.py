@@ -71,3 +71,26 @@ def test_a_curve_that_may_never_rise_says_so() -> None:
     assert not np.isfinite(interval.worse_a)
     assert str(interval).endswith(" Å to not resolved")
     assert str(Interval(3.0, 4.126)) == "3.00 to 4.13 Å"
+
+
+def test_copies_by_symmetry_are_no_points_of_their_own() -> None:
+    """FSC of symmetric noise: its spread is that of as many fewer values as the group has rotations (D2)."""
+    n, rng = 33, np.random.default_rng(4)
+    curves = []
+    for _ in range(60):
+        pair = []
+        for white in rng.standard_normal((2, n, n, n)):
+            about_z = white + white[:, ::-1, ::-1]
+            pair.append(about_z + about_z[::-1, ::-1])
+        curves.append(fsc(*pair))
+    spread = np.std(curves, axis=0)[4:16]
+    assert np.median(spread * np.sqrt(2.0 * independent_points(None, n, 4)[4:16])) == pytest.approx(1.0, abs=0.1)
+    assert independent_points(None, n, 1000).min() == 1.0
+
+
+def test_read_between_shells_where_that_is_asked_for() -> None:
+    _, _, curve = halves(0)
+    points = independent_points(None, N)
+    whole, between = (resolution_interval(curve, points, 0.3, N, PIXEL_A, 0, kind) for kind in (False, True))
+    assert N * PIXEL_A / whole.better_a == pytest.approx(round(N * PIXEL_A / whole.better_a))
+    assert N * PIXEL_A / between.better_a != pytest.approx(round(N * PIXEL_A / between.better_a), abs=1e-3)

@@ -3,6 +3,7 @@
 from gemmap._types import Volume
 from gemmap.api.stage_times import StageTimes
 from gemmap.fit.records import Reconstruction
+from gemmap.geometry.symmetry import point_group
 from gemmap.validate.masks import soft_mask_from_map
 from gemmap.validate.postprocess import Maps, Postprocess, PostprocessOptions, postprocess
 
@@ -47,6 +48,7 @@ def judge(
         name,
         (half1.backprojection, half2.backprojection),
         reconstruction.full.map,
+        len(point_group(reconstruction.full.symmetry)),
     )
     options = PostprocessOptions(local_sampling_a, particle_diameter_a=reconstruction.particle_diameter_a)
     return postprocess(maps, options, n_threads, times)

@@ -150,7 +150,8 @@ def validate_half_maps(
     workers = threads.configure(n_threads)
     shown = Silent() if progress is None else progress
     soft = with_mask(map1, map2, given, size_a, workers)
-    maps = Maps(map1, map2, size_a, soft, "soft mask from the map" if given is None else "mask given")
+    name = "soft mask from the map" if given is None else "mask given"
+    maps = Maps(map1, map2, size_a, soft, name, order=len(config.group))
     notes: tuple[str, ...] = ()
     rotations = None
     if reading is not None:
@@ -198,7 +199,8 @@ def validate_run(
     require_not_read(folder, VALIDATION_FILES, inputs)
     workers = threads.configure(n_threads)
     soft = with_mask(*found.half_maps, own, found.pixel_size_a, workers)
-    maps = Maps(*found.half_maps, found.pixel_size_a, soft, name, found.backprojections, found.final)
+    order = len(point_group(found.symmetry))
+    maps = Maps(*found.half_maps, found.pixel_size_a, soft, name, found.backprojections, found.final, order)
     if options.particle_diameter_a is None:
         options = replace(options, particle_diameter_a=found.particle_diameter_a)
     shown = Silent() if progress is None else progress

@@ -96,5 +96,5 @@ def chance(mask: Volume | None, box_px: int, order: int = 1) -> Curve:
     """
     n_shells = max(box_px // 2 + 1 - FIRST_SHELL, 1)
     level = 0.5 * (1.0 + _CONFIDENCE ** (1.0 / n_shells))
-    points = np.maximum(independent_points(mask, box_px) / order, 1.0)
+    points = np.maximum(independent_points(mask, box_px, order), 1.0)
     return np.asarray(ndtri(level) / np.sqrt(2.0 * points))

@@ -40,10 +40,11 @@ def detail_lines(result: Postprocess) -> list[tuple[str, str]]:
         pairs.append(("back-projections", result.backprojections))
     local = [f"{name} {text}" for name, facts in pairs if (text := _local_text(result, facts))]
     direction = [f"{name} cFAR {f.direction.cfar:.2f}, sphericity {f.direction.sphericity:.3f}" for name, f in pairs]
-    rows = [("Local resolution", f"{'; '.join(local)} (medians and quartiles in the mask)")] if local else []
+    how = "FSC 0.143" if result.assessment is None else "FSC of the run's threshold; back-projections 0.143"
+    rows = [("Local resolution", f"{'; '.join(local)} (medians and quartiles in the mask; {how})")] if local else []
     if result.fsc3d is not None:
         direction.append(f"3-D FSC at 0.5 of the half-maps: sphericity {result.fsc3d.sphericity:.3f}")
-    return [*rows, ("Direction", "; ".join(direction))]
+    return [*rows, ("Direction", f"{'; '.join(direction)} (cones of 20 degrees, FSC 0.143, {result.mask_name})")]
 
 
 def _local_text(result: Postprocess, facts: PairFacts) -> str:

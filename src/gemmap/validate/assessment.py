@@ -57,6 +57,7 @@ def assess(
     mask_name: str,
     seed: int = 0,
     workers: int = 1,
+    order: int = 1,
 ) -> Assessment:
     """Compute all curves of a reconstruction.
 
@@ -74,6 +75,8 @@ def assess(
         Of the random phases, and of the draws of the interval.
     workers
         Threads of the Fourier transforms.
+    order
+        Rotations of the maps' symmetry.
 
     Raises
     ------
@@ -81,7 +84,7 @@ def assess(
         If the maps and the mask are not finite cubes of one size.
     """
     box_px = len(half_maps[0])
-    sums = CrossSums.measure(*half_maps, *backprojections, mask)
+    sums = CrossSums.measure(*half_maps, *backprojections, mask, order)
     cross = estimate(sums.total, sums.points)
     interval = cross_interval(sums, cross, pixel_size_a, seed)
     maps = half_map_fsc(*half_maps, mask, seed, workers)

@@ -28,7 +28,9 @@ def band(sums: CrossSums, found: CrossFsc, seed: int = 0) -> tuple[Curve, Curve]
 
     Beyond the reliable shells nothing is known but that the half-maps do not claim too little: 0, and their claim.
     """
-    weights = np.random.default_rng(seed).standard_exponential((_N_DRAWS, len(sums.by_cell)))
+    # Of mean 1 and variance 1 for a map without symmetry, which is the exponential distribution; cells that hold the
+    # same are drawn as if each were as many times as uncertain.
+    weights = np.random.default_rng(seed).gamma(1.0 / sums.order, sums.order, (_N_DRAWS, len(sums.by_cell)))
     drawn = estimate(np.tensordot(weights, sums.by_cell, 1), sums.points, found.reliable)
     lower, upper = _around(found.full, drawn.full)
     _, most = _around(found.claimed, drawn.claimed)

@@ -39,15 +39,24 @@ class CrossSums:
         Independent complex values in each shell.
     box_px
         Side N of the maps.
+    order
+        Rotations of the maps' symmetry: so many cells hold the same.
     """
 
     by_cell: Float[np.ndarray, "c 7 s"]
     points: Curve
     box_px: int
+    order: int = 1
 
     @classmethod
     def measure(
-        cls, half1: Volume, half2: Volume, backprojection1: Volume, backprojection2: Volume, mask: Volume
+        cls,
+        half1: Volume,
+        half2: Volume,
+        backprojection1: Volume,
+        backprojection2: Volume,
+        mask: Volume,
+        order: int = 1,
     ) -> Self:
         """Sum the products of the fits of half-sets 1 and 2 and of the back-projections of the same, within a mask.
 
@@ -70,7 +79,7 @@ class CrossSums:
             for total, product in zip(sums, products, strict=True):
                 total += np.bincount(place, product * counted, N_CELLS * n_shells)
         by_cell = sums.reshape(7, N_CELLS, n_shells).transpose(1, 0, 2)
-        return cls(np.ascontiguousarray(by_cell), independent_points(mask, box_px), box_px)
+        return cls(np.ascontiguousarray(by_cell), independent_points(mask, box_px, order), box_px, order)
 
     @property
     def total(self) -> Float[np.ndarray, "7 s"]:

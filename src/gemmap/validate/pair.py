@@ -97,6 +97,7 @@ def measure_pair(
     stages: Stages,
     to_filter: Volume | None = None,
     local_threshold: float | Curve = HALF_MAP_THRESHOLD,
+    order: int = 1,
 ) -> PairFacts:
     """Measure everything but the curves in the mask, which are given.
 
@@ -118,6 +119,8 @@ def measure_pair(
         (N, N, N), the map to filter at its local resolution; None filters none.
     local_threshold
         FSC at which local resolutions are read, one or one for each shell.
+    order
+        Rotations of the maps' symmetry.
 
     Raises
     ------
@@ -125,7 +128,7 @@ def measure_pair(
         If no window of local resolution fits into the box.
     """
     n = len(half1)
-    points = independent_points(mask, n)
+    points = independent_points(mask, n, order)
     bits = half_bit(points)
     sphere = sphere_about_particle(n, pixel_size_a, options.particle_diameter_a)
     spherical = relion_fsc_of_transforms(*(masked_transform(half, sphere, workers) for half in (half1, half2)))
@@ -155,7 +158,7 @@ def measure_pair(
         spherical=spherical,
         half_bit=bits,
         resolutions=resolutions,
-        interval=resolution_interval(corrected, points, HALF_MAP_THRESHOLD, n, pixel_size_a, options.seed),
+        interval=resolution_interval(corrected, points, HALF_MAP_THRESHOLD, n, pixel_size_a, options.seed, between),
         direction=direction,
         local=_local(half1, half2, pixel_size_a, options, name, workers, stages, to_filter, local_threshold),
     )

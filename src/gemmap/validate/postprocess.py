@@ -77,6 +77,8 @@ class Maps:
         Wiener back-projections of the same half-sets, if known: then the cross-FSC is measured.
     final
         The map that is sharpened; None takes the mean of the half-maps.
+    order
+        Rotations of their point group: as many Fourier points are the same.
     """
 
     half1: Volume
@@ -86,6 +88,7 @@ class Maps:
     mask_name: str
     backprojections: tuple[Volume, Volume] | None = None
     final: Volume | None = None
+    order: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -206,19 +209,21 @@ def postprocess(maps: Maps, options: PostprocessOptions, workers: int = 1, stage
         if maps.backprojections is None:
             fsc = half_map_fsc(half1, half2, mask, options.seed, workers)
         else:
-            assessment = assess((half1, half2), maps.backprojections, mask, size_a, name, options.seed, workers)
+            assessment = assess(
+                (half1, half2), maps.backprojections, mask, size_a, name, options.seed, workers, maps.order
+            )
             fsc = assessment.maps
         shown.advance(1)
     # Half-maps that agree too well in the whole do so in windows; without a cross-FSC nobody knows by how much.
     threshold = HALF_MAP_THRESHOLD if assessment is None else assessment.cross.half_map_threshold
     own = measure_pair(
-        half1, half2, size_a, mask, name, fsc, options, "half-maps", workers, shown, volume, threshold
+        half1, half2, size_a, mask, name, fsc, options, "half-maps", workers, shown, volume, threshold, maps.order
     )  # fmt: skip
     baseline = None
     if maps.backprojections is not None and assessment is not None:
         baseline = measure_pair(
             *maps.backprojections, size_a, mask, name, assessment.backprojections, options, "back-projections", workers,
-            shown,
+            shown, order=maps.order,
         )  # fmt: skip
     stated = own.resolutions["masked"] if assessment is None else assessment.resolution
     sharpened = None
