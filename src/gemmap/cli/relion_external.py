@@ -68,14 +68,16 @@ def relion_external(
     if job_folder is None:
         raise InputError("No folder of the job was given; give --o External/job012/, as RELION does.")
 
-    from gemmap.api.relion_external import reconstruct_in_job
-    from gemmap.api.run import summarise
-    from gemmap.cli.screen import Screen
     from gemmap.io.relion_job import RelionJob
-    from gemmap.report.summary import summary_lines
 
     job = RelionJob(job_folder)
     with job.run():
+        # Here, so that RELION is told of libraries that do not load, and of an abort while they do.
+        from gemmap.api.relion_external import reconstruct_in_job
+        from gemmap.api.run import summarise
+        from gemmap.cli.screen import Screen
+        from gemmap.report.summary import summary_lines
+
         others = {
             "--in_3dref": reference,
             "--in_movies": movies,
