@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gemmap._types import Rotations, Volume
 from gemmap.api.particle_halves import back_project_particles, require_match
 from gemmap.api.reading import ReadingOptions

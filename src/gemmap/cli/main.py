@@ -13,6 +13,7 @@ from gemmap.cli import (
     demo,
     evidence,
     export,
+    figures,
     fit,
     mask,
     reconstruct,
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command(epilog=reconstruct.EXAMPLE)(reconstruct.reconstruct)
 app.command(epilog=check.EXAMPLE)(check.check)
 app.command(epilog=report.EXAMPLE)(report.report)
+app.command(epilog=figures.EXAMPLE)(figures.figures)
 app.command(epilog=validate.EXAMPLE)(validate.validate)
 app.command(epilog=compare.EXAMPLE)(compare.compare)
 app.command(epilog=evidence.EXAMPLE)(evidence.evidence)
