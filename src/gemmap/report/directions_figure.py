@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _DISC_IN = 3.0
 #: In print a single disc is no wider, inches, and titles and colour bars take so many heights of letters.
-_WIDEST_DISC_IN, _AROUND_EM = 2.6, 8.5
+_WIDEST_DISC_IN, _AROUND_EM = 2.6, 9.0
 
 
 class Direction(Protocol):
@@ -69,6 +69,8 @@ def draw_directions(of: Mapping[str, Direction], views: Density | None, style: S
         height_in = min(width_in / n_discs, _WIDEST_DISC_IN) + _AROUND_EM * style.label_pt / POINTS_PER_INCH
     frequencies = {name: 1.0 / direction.resolutions_a for name, direction in of.items()}
     together = np.concatenate([*frequencies.values(), np.zeros(0)])
+    # Between a title and the disc stands the name of an axis.
+    pad = 1.3 * style.text_pt if style.is_print else None
     with style.applied():
         figure = new_figure(width_in, height_in)
         discs = iter(figure.subplots(1, n_discs, squeeze=False)[0])
@@ -76,7 +78,7 @@ def draw_directions(of: Mapping[str, Direction], views: Density | None, style: S
             axes = next(discs)
             limits = 0.0, max(2.0, float(views.relative.max()))
             drawn = _disc(axes, views.directions, views.relative, limits, "cividis", style)
-            axes.set_title("views", fontsize=style.label_pt)
+            axes.set_title("views", fontsize=style.label_pt, pad=pad)
             figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.8, label="density, 1 if even")
         for name, direction in of.items():
             axes = next(discs)
@@ -85,7 +87,7 @@ def draw_directions(of: Mapping[str, Direction], views: Density | None, style: S
             limits = min(float(together.min()), 0.9 * highest), highest
             drawn = _disc(axes, direction.axes, frequencies[name], limits, "viridis", style)
             between = "\n" if style.is_print else ", "
-            axes.set_title(f"{name}{between}cFAR {direction.cfar:.2f}", fontsize=style.label_pt)
+            axes.set_title(f"{name}{between}cFAR {direction.cfar:.2f}", fontsize=style.label_pt, pad=pad)
             bar = figure.colorbar(drawn, ax=axes, orientation="horizontal", shrink=0.8, label="resolution (Å)")
             ticks = np.linspace(*limits, 3 if style.is_print else 4)
             bar.set_ticks(ticks.tolist(), labels=[f"{1.0 / tick:.3g}" if tick > 0 else "∞" for tick in ticks])

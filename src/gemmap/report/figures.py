@@ -119,11 +119,26 @@ def draw_fsc(
                 loc="best", frameon=True, framealpha=0.92, edgecolor="none", fontsize=style.text_pt, handlelength=2.6
             )
         else:
-            figure.legend(
-                loc="outside lower center", ncols=2, frameon=False, fontsize=style.text_pt, handlelength=2.6,
-                columnspacing=1.4,
-            )  # fmt: skip
+            _add_legend_below(figure, style)
     return figure
+
+
+def _add_legend_below(figure: "Figure", style: Style) -> None:
+    """Name the curves below the plot in two columns, or where they are too wide in one, for which the figure grows."""
+    for n_columns in (2, 1):
+        legend = figure.legend(
+            loc="outside lower center",
+            ncols=n_columns,
+            frameon=False,
+            fontsize=style.text_pt,
+            handlelength=2.6,
+            columnspacing=1.4,
+        )
+        if n_columns == 1 or legend.get_window_extent().width < figure.bbox.width:
+            return
+        height_in = legend.get_window_extent().height / figure.dpi
+        legend.remove()
+        figure.set_figheight(figure.get_figheight() + height_in)
 
 
 def write_slices_figure(
@@ -159,10 +174,11 @@ def draw_slices(
     shown = {name: _central_slices(volume, pixel_size_a, particle_diameter_a) for name, volume in maps.items()}
     limits = np.median([np.percentile(np.stack(slices), (1.0, 99.8)) for slices in shown.values()], axis=0)
     names_in = _NAMES_IN * style.label_pt / SCREEN.label_pt
+    around_in = (1.25 if style.is_print else 1.0) * names_in
     slice_in = _SLICE_IN if style.width_in is None else (style.width_in - names_in) / max(len(maps), 2)
     width_in = style.width_in or names_in + slice_in * len(maps)
     with style.applied():
-        figure = new_figure(width_in, names_in + 3 * slice_in + (names_in if style.is_print else 0.0))
+        figure = new_figure(width_in, around_in + 3 * slice_in)
         grid = figure.subplots(3, len(maps), squeeze=False)
         for column, (name, slices) in enumerate(shown.items()):
             grid[0, column].set_title(name, pad=0.6 * style.label_pt, fontsize=style.label_pt)

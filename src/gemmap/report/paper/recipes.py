@@ -49,13 +49,12 @@ def fsc(files: RunFiles, style: Style) -> "Figure | Missing":
     if table is None:
         return Missing("fsc.csv is not there")
     curves = curves_to_draw(table.curves)
-    frequencies = table.columns.get("spatial_frequency")
-    if not curves or frequencies is None or len(frequencies) < 2 or not frequencies[1] > 0:
+    lengths_a = table.columns.get("resolution_a")
+    # Shell 1 lies at the box's side, the last one at half the box.
+    if not curves or lengths_a is None or len(lengths_a) < 2 or not 0 < lengths_a[1] < np.inf:
         return Missing("fsc.csv holds no curves of this program")
-    # One shell lies at 1 over the box's side, the last one at half the box.
-    side_a = float(1.0 / frequencies[1])
-    box_px = files.number("results", "box_px") or files.number("box_px") or 2 * (len(frequencies) - 1)
-    return draw_fsc(curves, int(box_px), side_a / box_px, stated_resolution(files), style)
+    box_px = files.number("results", "box_px") or files.number("box_px") or 2 * (len(lengths_a) - 1)
+    return draw_fsc(curves, int(box_px), float(lengths_a[1]) / box_px, stated_resolution(files), style)
 
 
 def slices(files: RunFiles, style: Style) -> "Figure | Missing":

@@ -10,7 +10,7 @@ from gemmap.report.canvas import MM_PER_INCH
 #: Columns of most journals, mm; the narrowest of each kind, which fits the others too.
 WIDTHS_MM: Mapping[str, float] = {"single": 85.0, "one-and-a-half": 114.0, "double": 174.0}
 #: Narrower figures have no room for their letters, and no page is wider.
-NARROWEST_MM, WIDEST_MM = 60.0, 210.0
+NARROWEST_MM, WIDEST_MM = 80.0, 210.0
 FORMATS = ("pdf", "svg", "png")
 #: Below, lines are steps on paper; above, files grow and nothing is seen of it.
 LEAST_DPI, MOST_DPI = 150, 1200
