@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemmap._types import Curve, Volume
+from gemmap.api.particle_check import ParticleCheck
 from gemmap.fit.records import Reconstruction
 from gemmap.gaussians.model import Gaussians
 from gemmap.particles.halves import HalfSplit
@@ -38,6 +39,8 @@ class ReconstructionResult:
         Wall time by stage, and ``total``.
     notes
         What was assumed or could not be modelled, one sentence each.
+    check
+        Verdicts on the particles and a sample of their images; None if they were not asked for.
     folder
         Where the files are; None if none were written.
     """
@@ -51,6 +54,7 @@ class ReconstructionResult:
     dead_images: Mapping[int, str]
     seconds: Mapping[str, float]
     notes: tuple[str, ...]
+    check: ParticleCheck | None
     folder: Path | None
 
     @property
