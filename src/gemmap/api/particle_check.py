@@ -97,7 +97,7 @@ def check_particles(plan: ReconstructionPlan, progress: Progress) -> ParticleChe
         except GemError as error:
             found = [Verdict("images", "unknown", f"Cannot be known: {error}")]
         progress.advance(n)
-    notes = tuple(_sentence(verdict) for verdict in found if _is_news(verdict, plan))
+    notes = tuple(f"{v.text} (Check of {v.check}, on {n:,} images.)" for v in found if _is_news(v, plan))
     for note in notes:
         progress.note(f"WARNING: {note}")
     verdicts = (*plan.verdicts, *found)
@@ -123,8 +123,3 @@ def _is_news(verdict: Verdict, plan: ReconstructionPlan) -> bool:
         return False
     # Normalised, the images of a run do not differ any more.
     return not (verdict.check == "noise" and plan.options.normalise)
-
-
-def _sentence(verdict: Verdict) -> str:
-    name = verdict.check[0].upper() + verdict.check[1:]
-    return f"{name}: {verdict.text} Look closer with gemmap check."

@@ -94,7 +94,7 @@ def _in_words(stated: Mapping[str, Any]) -> Html:
             "It is measured against the back-projection of the other half-set, which shares neither particles nor "
             "fit with it; 0.5 with the truth corresponds to 0.143 between half-maps."
         )
-    interval = stated.get("interval_95")
+    interval = stated.get("interval")
     if isinstance(interval, Mapping) and all(isinstance(interval.get(k), int | float) for k in ("better_a", "worse_a")):
         sentences.append(f"95 % interval: {interval['better_a']:.2f} to {interval['worse_a']:.2f} Å.")
     return paragraph(" ".join(sentences))
