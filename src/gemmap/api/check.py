@@ -123,18 +123,23 @@ def quick_verdicts(table: ParticleTable, stack: ImageStack | None) -> list[Verdi
     return verdicts if sizes_a is None else [*verdicts, pixel_sizes(table, sizes_a)]
 
 
-def require_usable(table: ParticleTable, stack: ImageStack) -> tuple[str, ...]:
-    """Return the warnings of :func:`quick_verdicts`, one sentence each, after making sure that there is no error.
+def require_usable(table: ParticleTable, stack: ImageStack) -> tuple[Verdict, ...]:
+    """Return those of :func:`quick_verdicts` that nothing else says, after making sure that there is no error.
 
     Raises
     ------
     InputError
         With the sentence of the first error.
     """
-    verdicts = [verdict for verdict in quick_verdicts(table, stack) if verdict.check not in _SAID_ELSEWHERE]
+    verdicts = tuple(verdict for verdict in quick_verdicts(table, stack) if verdict.check not in _SAID_ELSEWHERE)
     for verdict in verdicts:
         if verdict.level == "error":
             raise InputError(verdict.text)
+    return verdicts
+
+
+def warnings_of(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    """Return the texts of the warnings among verdicts."""
     return tuple(verdict.text for verdict in verdicts if verdict.level == "warning")
 
 

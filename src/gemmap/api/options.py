@@ -56,6 +56,7 @@ class ReconstructionOptions(ReadingOptions):
     max_steps: int = FitConfig.max_steps
     local_resolution: bool = True
     local_sampling_a: float = SAMPLING_A
+    check: bool = True
     seed: int = FitConfig.seed
     threads: int | None = None
     device: str = "auto"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gemmap._types import Volume
-from gemmap.api.check import require_usable
+from gemmap.api.check import require_usable, warnings_of
 from gemmap.api.reading import ReadingOptions, read
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig
@@ -62,7 +62,7 @@ def back_project_particles(
             "half-maps without --particles."
         )
     loaded = read(options)
-    warnings = require_usable(loaded.table, loaded.stack)
+    warnings = warnings_of(require_usable(loaded.table, loaded.stack))
     _require_half_sets(loaded.table, options.particles)
     table, _ = assign_halves(loaded.table, seed=0)
     read_box, read_size_a = common_size(table)

@@ -9,11 +9,12 @@ from typing import Self
 import numpy as np
 
 from gemmap._types import Int, Volume
-from gemmap.api.check import require_usable
+from gemmap.api.check import require_usable, warnings_of
 from gemmap.api.framing import FramedParticles, as_stated, frame_particles, read_mask, with_boxes
 from gemmap.api.gpu import gpu_text, plan_gpu
 from gemmap.api.options import ReconstructionOptions
 from gemmap.api.reading import read
+from gemmap.checks.verdict import Verdict
 from gemmap.errors import BackendError, InputError
 from gemmap.fit.config import FitConfig
 from gemmap.fit.gpu_memory import GpuMemoryPlan
@@ -67,6 +68,8 @@ class ReconstructionPlan:
         Distance of the windows of local resolution; None where it is not measured.
     notes
         What was assumed or is not modelled, one sentence each.
+    verdicts
+        Of the checks that need no pixels.
     seconds
         Time it took to read and check.
     """
@@ -88,6 +91,7 @@ class ReconstructionPlan:
     stack_files: tuple[Path, ...]
     local_sampling_a: float | None
     notes: tuple[str, ...]
+    verdicts: tuple[Verdict, ...]
     seconds: float
 
     @property
@@ -183,7 +187,7 @@ def plan_reconstruction(
     config = options.fit_config(resolve_device(options.device))
     loaded = _load(options, arrays)
     stated = as_stated(loaded.table, options)
-    warnings = require_usable(stated, loaded.stack)
+    verdicts = require_usable(stated, loaded.stack)
     as_read, split = assign_halves(stated, options.seed)
     framed = frame_particles(as_read, loaded.stack, options)
     table, stack = framed.table, framed.stack
@@ -217,7 +221,8 @@ def plan_reconstruction(
         inputs=(*options.input_files, *loaded.stack_files),
         stack_files=loaded.stack_files,
         local_sampling_a=local_sampling_a,
-        notes=(*loaded.notes, *framed.notes, *mask_notes, *local_notes, *warnings),
+        notes=(*loaded.notes, *framed.notes, *mask_notes, *local_notes, *warnings_of(verdicts)),
+        verdicts=verdicts,
         seconds=time.perf_counter() - started,
     )
 

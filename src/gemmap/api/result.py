@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gemmap._types import Curve, Volume
+from gemmap.api.particle_check import ParticleCheck
 from gemmap.fit.records import Reconstruction
 from gemmap.gaussians.model import Gaussians
 from gemmap.particles.halves import HalfSplit
@@ -39,6 +40,8 @@ class ReconstructionResult:
         Wall time by stage, and ``total``.
     notes
         What was assumed or could not be modelled, one sentence each.
+    check
+        Verdicts on the particles and a sample of their images; None if they were not asked for.
     folder
         Where the files are; None if none were written.
     evidence
@@ -54,6 +57,7 @@ class ReconstructionResult:
     dead_images: Mapping[int, str]
     seconds: Mapping[str, float]
     notes: tuple[str, ...]
+    check: ParticleCheck | None
     folder: Path | None
     evidence: Mapping[str, Finding | None] = field(default_factory=dict)
 

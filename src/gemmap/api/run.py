@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gemmap.api.judging import judge
+from gemmap.api.particle_check import ParticleCheck, check_particles, with_notes
 from gemmap.api.plan import ReconstructionPlan
 from gemmap.api.recording import Recorder
 from gemmap.api.result import ReconstructionResult
@@ -85,7 +86,8 @@ def run_plan(
         See :func:`gemmap.reconstruct`.
     """
     if output is None:
-        return _compute(plan, None, progress, None)
+        recorder = _recorder(plan, None, progress)
+        return _compute(plan, None, recorder, None, check_particles(plan, recorder))
     require_space(output, output_bytes(plan))
     record = RunRecord(
         argv=argv,
@@ -116,7 +118,13 @@ def carry_out(
         folder.write_particles(plan.table_as_read, plan.stack_files or None)
         for line in plan.lines():
             folder.log.write(line)
-        result = _compute(plan, folder, progress, keeper)
+        recorder = _recorder(plan, folder, progress)
+        check = check_particles(plan, recorder)
+        if check is not None:
+            # Also a run that ends early says what it looked at.
+            record = replace(record, notes=[*record.notes, *check.notes], results={"checks": check.record()})
+            folder.write_record(record)
+        result = _compute(plan, folder, recorder, keeper, check)
         if result.dead_images:
             dead = np.array([*result.dead_images]) - 1
             used = plan.table_as_read.select(np.delete(np.arange(len(plan.table)), dead))
@@ -159,9 +167,13 @@ def summarise(result: ReconstructionResult) -> RunSummary:
         details=[
             *detail_lines(result.validation),
             *held_out_lines(result.reconstruction, result.validation),
-            *(("Warning", text) for text in result.validation.warnings()),
+            *(("Warning", text) for text in _warnings(result)),
         ],
     )
+
+
+def _warnings(result: ReconstructionResult) -> list[str]:
+    return [*(() if result.check is None else result.check.notes), *result.validation.warnings()]
 
 
 def _report_path(folder: Path | None) -> Path | None:
@@ -170,10 +182,18 @@ def _report_path(folder: Path | None) -> Path | None:
     return folder / REPORT_NAME
 
 
+def _recorder(plan: ReconstructionPlan, folder: RunFolder | None, progress: Progress) -> Recorder:
+    return Recorder(progress, folder, plan.table.pixel_size_a, plan.options.save_aggregates)
+
+
 def _compute(
-    plan: ReconstructionPlan, folder: RunFolder | None, progress: Progress, keeper: Keeper | None
+    plan: ReconstructionPlan,
+    folder: RunFolder | None,
+    recorder: Recorder,
+    keeper: Keeper | None,
+    check: ParticleCheck | None,
 ) -> ReconstructionResult:
-    recorder = Recorder(progress, folder, plan.table.pixel_size_a, plan.options.save_aggregates)
+    plan = with_notes(plan, check)
     reconstruction = reconstruct_halves(plan.table, plan.stack, plan.config, recorder, plan.mask, keeper)
     fitted = time.perf_counter()
     times = StageTimes(recorder)
@@ -185,6 +205,7 @@ def _compute(
         folder.write_validation(reconstruction, validation, views)
     around = {
         "reading": plan.seconds,
+        **({} if check is None else {"check of a sample": check.seconds}),
         "reconstruction": sum(reconstruction.seconds.values()),
         "validation": assessed - fitted,
         "tables and figures": time.perf_counter() - assessed,
@@ -201,6 +222,7 @@ def _compute(
         dead_images=dead,
         seconds=seconds,
         notes=(*plan.notes, *validation.warnings(), *_dead_notes(dead, plan)),
+        check=check,
         folder=None if folder is None else folder.path,
     )
 
@@ -262,6 +284,7 @@ def _finished(record: RunRecord, result: ReconstructionResult) -> RunRecord:
         "halves_from_file": result.split.from_file,
         "details": r.details,
         "trial_scores": r.trial_scores,
+        "checks": None if result.check is None else result.check.record(),
         "validation": validation_record(result.validation, fitted=True),
         "fits": fits_record(r),
     }

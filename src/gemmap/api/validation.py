@@ -6,8 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gemmap._types import Rotations, Volume
 from gemmap.api.particle_halves import back_project_particles, require_match
 from gemmap.api.reading import ReadingOptions
@@ -22,7 +20,7 @@ from gemmap.io.folders import prepare_folder, require_free, require_not_read
 from gemmap.io.half_pair import PIXEL_SIZE_TOLERANCE, read_halves
 from gemmap.io.mrc import read_map, write_map
 from gemmap.kernels import threads
-from gemmap.report.figures import FscCurve, write_fsc_figure, write_slices_figure
+from gemmap.report.figures import FscCurve, as_bright, write_fsc_figure, write_slices_figure
 from gemmap.report.record import describe_software, to_plain
 from gemmap.report.validation_files import VALIDATION_FILES as _COMMON_FILES
 from gemmap.report.validation_files import write_validation
@@ -281,14 +279,8 @@ def _draw(folder: Path, result: Postprocess, pixel_size_a: float) -> None:
     write_fsc_figure(folder / "fsc.png", drawn, box_px, pixel_size_a, result.resolution)
     shown = {"map": result.volume}
     if result.sharpened is not None:
-        shown["sharpened"] = _as_bright(result.sharpened.map, result.volume)
+        shown["sharpened"] = as_bright(result.sharpened.map, result.volume)
     local = result.half_maps.local
     if local is not None and local.filtered is not None:
         shown["locally filtered"] = local.filtered
     write_slices_figure(folder / "slices.png", shown, pixel_size_a)
-
-
-def _as_bright(volume: Volume, reference: Volume) -> Volume:
-    """Scale a map to the standard deviation of another, so that one grey scale shows both."""
-    own, other = (float(one.std(dtype=np.float64)) for one in (volume, reference))
-    return volume * np.float32(other / own) if own > 0 else volume

@@ -15,6 +15,7 @@ from gemmap.cli import (
     demo,
     evidence,
     export,
+    figures,
     fit,
     mask,
     panels,
@@ -58,6 +59,7 @@ _add(panels.JUDGE, compare.compare, compare.EXAMPLE)
 _add(panels.JUDGE, evidence.evidence, evidence.EXAMPLE)
 _add(panels.JUDGE, mask.mask, mask.EXAMPLE)
 _add(panels.LOOK, report.report, report.EXAMPLE)
+_add(panels.LOOK, figures.figures, figures.EXAMPLE)
 _add(panels.LOOK, export.export, export.EXPORT_EXAMPLE)
 _add(panels.LOOK, export.voxelize, export.VOXELIZE_EXAMPLE)
 _add(panels.SUMS, sums.aggregate, sums.AGGREGATE_EXAMPLE)

@@ -156,6 +156,14 @@ def reconstruct(
     ] = FitConfig.max_steps,
     local_resolution: local.LocalResolution = True,
     local_sampling_a: local.LocalSampling = SAMPLING_A,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check/--no-check",
+            help="Look at a sample of the images first and warn of what is wrong with them; takes under 5 %.",
+            rich_help_panel=_RUN,
+        ),
+    ] = True,
     seed: images.Seed = FitConfig.seed,
     threads: images.Threads = None,
     device: Annotated[
@@ -269,6 +277,7 @@ def reconstruct(
         "max_steps": max_steps,
         "local_resolution": local_resolution,
         "local_sampling_a": local_sampling_a,
+        "check": check,
         "seed": seed,
         "threads": threads,
         "device": device,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from gemmap._types import Float
-from gemmap.io.atomic import atomic_path
+from gemmap.report.canvas import new_figure, save_png
 
 _COLOURS = ("#0072B2", "#D55E00")
 #: More chains than this leave no room for their names.
@@ -30,11 +30,7 @@ def write_residue_figure(path: Path, chains: Sequence[str], values: Float[np.nda
     OutputError
         If the file cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(9.0, 3.6), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.0, 3.6)
     axes = figure.add_subplot()
     places = np.arange(len(values))
     names = np.array(chains, dtype=object)
@@ -54,5 +50,4 @@ def write_residue_figure(path: Path, chains: Sequence[str], values: Float[np.nda
     axes.set_xlabel("Chain, residues in the order of the file")
     axes.set_ylabel("Real-space correlation")
     axes.spines[["top", "right"]].set_visible(False)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=200)
+    save_png(figure, path)

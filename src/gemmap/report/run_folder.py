@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from gemmap._types import Curve
 from gemmap.errors import OutputError
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.aggregate_tensors import aggregate_to_tensors
@@ -24,7 +23,8 @@ from gemmap.io.paths import names_from
 from gemmap.io.relion_write import write_star31
 from gemmap.io.tensors import save_tensors
 from gemmap.particles.table import ParticleTable
-from gemmap.report.figures import FscCurve, write_fsc_figure, write_slices_figure
+from gemmap.report.figures import write_fsc_figure, write_slices_figure
+from gemmap.report.fsc_curves import curves_to_draw
 from gemmap.report.held_out import HELD_OUT_NAME, held_out_curves
 from gemmap.report.html.page import REPORT_NAME, write_report
 from gemmap.report.record import RUN_FILES, RunRecord, write_config, write_job, write_readme
@@ -145,7 +145,7 @@ class RunFolder:
         write_noise_csv(self.path / "noise.csv", r.noise_spectra, box_px, pixel_size_a)
         write_fsc_figure(
             self.path / "fsc.png",
-            _fsc_curves(result.curves()),
+            curves_to_draw(result.curves()),
             box_px,
             pixel_size_a,
             result.resolution,
@@ -175,16 +175,3 @@ class RunFolder:
         """Write README.txt for the files that are there, and job.json: a run that is finished has all its files."""
         write_readme(self.path)
         write_job(self.path / JOB_NAME, record)
-
-
-def _fsc_curves(curves: Mapping[str, Curve]) -> list[FscCurve]:
-    """Return the curves worth drawing, of those `Assessment.curves` names."""
-    return [
-        FscCurve("final map, cross-FSC", curves["cross_fsc_map"]),
-        FscCurve("half-maps, soft mask (corrected)", curves["half_maps_corrected"], dashed=True),
-        FscCurve("half-maps, no mask", curves["half_maps_unmasked"]),
-        FscCurve("back-projection, soft mask (corrected)", curves["backprojection_corrected"], dashed=True),
-        FscCurve("back-projection, sphere", curves["backprojection_spherical"]),
-        FscCurve("back-projection, no mask", curves["backprojection_unmasked"]),
-        FscCurve("half-maps, phases randomised", curves["half_maps_phase_randomised"], dashed=True),
-    ]

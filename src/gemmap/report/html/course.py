@@ -1,17 +1,16 @@
 """Parts of the page about the computation: how the fits went, and what they cost."""
 
-from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
+from gemmap.report.fit_curves import FITS, KINDS, fit_curves
 from gemmap.report.history import HISTORY_NAME
 from gemmap.report.html.files import RunFiles
 from gemmap.report.html.markup import Html, table, tag
 from gemmap.report.html.section import Section, Series, figure, lines, paragraph
 from gemmap.report.summary import duration_text, memory_text
 
-_FITS = {"half1": ("Half 1", 0), "half2": ("Half 2", 1), "full": ("All particles", 2)}
+#: Elements of the curves, by kind.
+_PLOTS = {"loss": "plot-loss", "score": "plot-score", "n_gaussians": "plot-gaussians", "seconds": "plot-time"}
 #: Stages that contain others.
 _SUMS = ("total", "reconstruction")
 
@@ -23,32 +22,21 @@ def fits(run: RunFiles) -> Section:
     if not found:
         return Section("fits", title, None, "job.json holds no fits: the run did not end, or an older version made it.")
     rows = []
-    for name, (label, _) in _FITS.items():
+    for name, label in FITS.items():
         fit = run.part("results", "fits", name)
         if fit:
             numbers = (fit.get("n_particles"), fit.get("n_gaussians"), fit.get("n_steps"))
             rows.append((label, *(_count(n) for n in numbers), fit.get("stopped_because", "")))
     parts: list[Html] = [table(rows, ("Fit", "Particles", "Gaussians", "Steps", "Stopped because"), "words wide")]
-    plots = {
-        "plot-loss": ("loss", "Loss less that of the start (nats)", "Loss of the fits: the data term."),
-        "plot-gaussians": ("n_gaussians", "Gaussians", "Number of Gaussians of the map."),
-        "plot-time": ("seconds", "Time (s)", "Time since the first step."),
-    }
     data: dict[str, Any] = {}
     figures = []
-    for identity, (column, y_label, caption) in plots.items():
-        series = _series(run, column)
-        if series:
+    for kind, (y_label, caption) in KINDS.items():
+        curves = fit_curves(run.part("results"), kind)
+        if curves:
+            identity = _PLOTS[kind]
+            series = [Series(curve.label, curve.steps, curve.values, curve.colour) for curve in curves]
             data[identity] = lines("Step", y_label, series, points=True)
-            figures.append(figure(identity, caption, caption))
-    scores = _scores(run)
-    if scores:
-        caption = (
-            "Score of the trial fits on particles of their own half that they have not seen; it decides how long the "
-            "fits go on."
-        )
-        data["plot-score"] = lines("Step", "Held-out score", scores, points=True)
-        figures.insert(1, figure("plot-score", caption, "Held-out score of the trial fits"))
+            figures.append(figure(identity, caption, caption.partition(";")[0]))
     if figures:
         parts.append(tag("div", *figures, class_="pair"))
     else:
@@ -111,28 +99,6 @@ def cost(run: RunFiles) -> Section:
     ]
     stages_table = tag("div", tag("table", tag("tbody", *rows), class_="stages"), class_="scroll", tabindex=0)
     return Section("cost", title, tag("div", stages_table, table(facts, class_="words"), class_="pair"))
-
-
-def _series(run: RunFiles, column: str) -> list[Series]:
-    series = []
-    for name, (label, colour) in _FITS.items():
-        steps = [s for s in run.listed("results", "fits", name, "steps") if isinstance(s, Mapping)]
-        points = [(s.get("step"), s.get(column)) for s in steps]
-        xy = np.array([(x, y) for x, y in points if isinstance(x, int | float) and isinstance(y, int | float)], float)
-        if len(xy):
-            y = xy[:, 1] - xy[0, 1] if column == "loss" else xy[:, 1]
-            series.append(Series(label, xy[:, 0], y, colour))
-    return series
-
-
-def _scores(run: RunFiles) -> list[Series]:
-    series = []
-    for name, (label, colour) in _FITS.items():
-        pairs = run.listed("results", "trial_scores", name)
-        xy = np.array([p for p in pairs if isinstance(p, list) and len(p) == 2 and None not in p], float)
-        if len(xy):
-            series.append(Series(label, xy[:, 0], xy[:, 1], colour))
-    return series
 
 
 def _count(value: Any) -> str:

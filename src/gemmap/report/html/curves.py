@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from gemmap.errors import FormatError
+from gemmap.report.guinier import read_guinier
 from gemmap.report.html.files import RunFiles
 from gemmap.report.html.markup import Html, table, tag
 from gemmap.report.html.section import Section, Series, figure, lines, paragraph
@@ -36,9 +35,6 @@ _HALF_MAP_WORDS = {
     "backprojection_masked": "Back-projections of the same halves, corrected for the mask: the baseline",
     "backprojection_unmasked": "Back-projections of the same halves, without a mask: the baseline",
 }
-_GUINIER = ("rlnResolutionSquared", "rlnLogAmplitudesOriginal", "rlnLogAmplitudesWeighted")
-#: What stands for the logarithm of nothing.
-_NO_LOG = -99.0
 
 
 def resolution(run: RunFiles) -> Section:
@@ -98,7 +94,7 @@ def _in_words(stated: Mapping[str, Any]) -> Html:
             "It is measured against the back-projection of the other half-set, which shares neither particles nor "
             "fit with it; 0.5 with the truth corresponds to 0.143 between half-maps."
         )
-    interval = stated.get("interval_95")
+    interval = stated.get("interval")
     if isinstance(interval, Mapping) and all(isinstance(interval.get(k), int | float) for k in ("better_a", "worse_a")):
         sentences.append(f"95 % interval: {interval['better_a']:.2f} to {interval['worse_a']:.2f} Å.")
     return paragraph(" ".join(sentences))
@@ -150,27 +146,21 @@ def noise(run: RunFiles) -> Section:
 def guinier(run: RunFiles) -> Section:
     """Fall-off of amplitudes and the B-factor that levels it."""
     title = "Guinier plot"
-    tables = run.star("fsc.star")
-    fitted = (tables or {}).get("guinier")
-    if fitted is None or not all(label in fitted for label in _GUINIER):
-        return Section("guinier", title, None, "fsc.star, with the Guinier plot of the sharpened map, is missing.")
     try:
-        x, original, weighted = (fitted.floats(label) for label in _GUINIER)
+        plot = read_guinier(run.star("fsc.star"))
     except FormatError as error:
         return Section("guinier", title, None, str(error))
+    if plot is None:
+        return Section("guinier", title, None, "fsc.star, with the Guinier plot of the sharpened map, is missing.")
     series = []
-    for name, y, colour in (("Map", original, 2), ("Map, weighted by FSC", weighted, 0)):
-        seen = (y > _NO_LOG) & (x > 0)
-        series.append(Series(name, x[seen], y[seen], colour))
-    general = (tables or {}).get("general")
+    for name, y, colour in (("Map", plot.original, 2), ("Map, weighted by FSC", plot.weighted, 0)):
+        seen = plot.seen(y)
+        series.append(Series(name, plot.inverse_d2[seen], y[seen], colour))
     words = ["Logarithm of the mean amplitude of each shell over 1/d²."]
-    if general is not None and "rlnFittedSlopeGuinierPlot" in general:
-        slope, intercept = (float(general.floats(f"rlnFitted{what}GuinierPlot")[0]) for what in ("Slope", "Intercept"))
-        end = series[1].x[-1:] if len(series[1].x) else x[-1:]
-        along = np.array([0.01 if float(end[0]) > 0.01 else 0.0, float(end[0])])
-        series.append(Series("Fitted line", along, intercept + slope * along, 1, True))
-    if general is not None and "rlnBfactorUsedForSharpening" in general:
-        bfactor_a2 = float(general.floats("rlnBfactorUsedForSharpening")[0])
-        words.append(f"The map was sharpened with a B-factor of {bfactor_a2:.0f} Å²".replace(" -", " −") + ".")
+    line = plot.line()
+    if line is not None:
+        series.append(Series("Fitted line", *line, 1, True))
+    if plot.bfactor_a2 is not None:
+        words.append(f"The map was sharpened with a B-factor of {plot.bfactor_a2:.0f} Å²".replace(" -", " −") + ".")
     body = figure("plot-guinier", " ".join(words), "Logarithm of amplitudes over the square of spatial frequency")
     return Section("guinier", title, body, data={"plot-guinier": lines("1/d² (1/Å²)", "ln amplitude", series)})

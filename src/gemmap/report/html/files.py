@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -20,7 +20,6 @@ from gemmap.io.star import StarTable, read_star
 from gemmap.particles.table import ParticleTable
 
 _T = TypeVar("_T")
-_JOB = "job.json"
 #: Columns that a table over shells begins with.
 _FRAME = ("shell", "resolution_a", "spatial_frequency")
 
@@ -65,19 +64,23 @@ class RunFiles:
     folder: Path
     job: dict[str, Any] = field(init=False)
     problems: list[str] = field(default_factory=list)
+    #: Name of the record, and a part that it must hold.
+    record_name: ClassVar[str] = "job.json"
+    record_part: ClassVar[tuple[str, type]] = ("status", str)
 
     def __post_init__(self) -> None:
-        file = self.folder / _JOB
+        file = self.folder / self.record_name
         if not file.is_file():
             raise InputError(
-                f"{self.folder} is no folder of a run: there is no {_JOB} in it; give the folder that reconstruct -o "
-                "made."
+                f"{self.folder} is no folder of a run: there is no {self.record_name} in it; give the folder that "
+                "reconstruct -o made."
             )
         try:
             job = json.loads(read_text(file, "the record of a run"))
         except ValueError:
             job = None
-        if not isinstance(job, dict) or not isinstance(job.get("status"), str):
+        name, kind = self.record_part
+        if not isinstance(job, dict) or not isinstance(job.get(name), kind):
             raise FormatError(f"{file} is not the record of a run; give the folder that reconstruct -o made.")
         self.job = job
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from string import Template
 
 from gemmap.io.atomic import atomic_path
-from gemmap.report.html import course, curves, judged, origin, scene, slices, views
+from gemmap.report.html import checked, course, curves, judged, origin, scene, slices, views
 from gemmap.report.html.files import RunFiles
 from gemmap.report.html.markup import Html, join, json_script, printable, tag
 from gemmap.report.html.section import Section
@@ -83,6 +83,7 @@ def _sections(run: RunFiles) -> list[Section]:
         curves.guinier(run),
         course.fits(run),
         origin.inputs(run),
+        checked.checks(run),
         course.cost(run),
         origin.record(run),
     ]
@@ -118,6 +119,7 @@ def _header(run: RunFiles, name: str) -> Html:
         tag("h1", name, " ", badge),
         tag("p", f"Started {when}", class_="when") if when else None,
         tag("div", *cells, class_="tiles") if cells else None,
+        checked.banner(run),
     )
 
 
