@@ -8,7 +8,8 @@ import numpy as np
 from gemmap.report.html.files import RunFiles
 from gemmap.report.html.markup import Html, table, tag
 from gemmap.report.html.section import Section, Series, figure, lines, paragraph
-from gemmap.report.summary import duration_text, memory_text
+from gemmap.report.summary import duration_text
+from gemmap.units import memory_text
 
 _FITS = {"half1": ("Half 1", 0), "half2": ("Half 2", 1), "full": ("All particles", 2)}
 #: Stages that contain others.
