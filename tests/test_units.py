@@ -3,7 +3,7 @@
 import pytest
 
 from gemmap.errors import InputError
-from gemmap.units import parse_memory
+from gemmap.units import memory_text, parse_memory
 
 
 @pytest.mark.parametrize(
@@ -25,3 +25,11 @@ def test_amounts(text: str, n_bytes: int) -> None:
 def test_no_amounts(text: str) -> None:
     with pytest.raises(InputError, match=r"^The memory is .*; expected .*8GB\.$"):
         parse_memory(text)
+
+
+@pytest.mark.parametrize(
+    ("n_bytes", "text"),
+    [(1_000_000_000, "1.0 GB"), (999_000_000, "999 MB"), (1_000_000, "1 MB"), (1000, "1 kB"), (999, "999 bytes")],
+)
+def test_amounts_as_they_are_printed(n_bytes: int, text: str) -> None:
+    assert memory_text(n_bytes) == text

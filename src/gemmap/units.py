@@ -42,3 +42,11 @@ def parse_memory(text: str) -> int:
     if n_bytes == 0:
         raise InputError(f"The memory is {text!r}; expected more than nothing, such as 8GB.")
     return n_bytes
+
+
+def memory_text(n_bytes: int) -> str:
+    """Return an amount of memory as `parse_memory` reads it: in GB (10^9 bytes), and below one in MB, kB or bytes."""
+    for unit, size, digits in (("GB", 10**9, 1), ("MB", 10**6, 0), ("kB", 10**3, 0)):
+        if n_bytes >= size:
+            return f"{n_bytes / size:.{digits}f} {unit}"
+    return f"{n_bytes} bytes"

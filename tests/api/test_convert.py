@@ -290,6 +290,13 @@ class TestNames:
         names = [name.split("@")[1] for name in starfile.read(project.folder / "a.star")["particles"]["rlnImageName"]]
         assert names[0] == f"{project.folder.name}/Extract/stack0.mrcs"
 
+    def test_relative_to_a_folder_that_is_not_there(self, project: Project, start: ReadingOptions) -> None:
+        for absent in ("absent", "table.star"):
+            folder = project.folder / absent
+            with pytest.raises(InputError, match=rf"--relative-to is .*{absent}, which is no folder; expected one"):
+                convert(start, project.folder / "a.star", relative_to=folder)
+        assert not (project.folder / "a.star").exists()
+
     def test_kept_without_stacks(self, project: Project, start: ReadingOptions) -> None:
         shutil.rmtree(project.folder / "Extract")
         convert(start, project.folder / "a.cs", keep_names=True)

@@ -149,6 +149,8 @@ def test_bad_files_are_found_before_anything_is_made(
         (("--n-gaussians", 0), "Number of Gaussians is 0"),
         (("--particle-diameter", -5), "Particle diameter is -5"),
         (("--particle-diameter", 500), "leaves no background"),
+        (("--particle-diameter", 1), "1 Å is 0.17 pixels wide; expected at least 4 pixels, which is 24 Å"),
+        (("--memory", "1KB"), "of memory and --memory allows 1 kB; allow more"),
         (("--first", 0), "--first is 0"),
         (("--pixel-size", -1), "expected a positive number"),
         (("--poses", "absent.pkl", "--ctf", "absent.pkl"), "absent.pkl cannot be read"),
@@ -288,7 +290,7 @@ def test_too_little_space_is_said_before_the_run(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10**9, 10**9 - 10**6, 10**6))
     outcome = gemmap("reconstruct", particles, "-o", tmp_path / "run")
     assert outcome.code == 2
-    assert "has 0.00 GB left" in outcome.err
+    assert "has 1 MB left" in outcome.err
     assert not (tmp_path / "run").exists()
 
 
@@ -298,7 +300,7 @@ def test_too_little_memory_is_said_before_the_run(
     monkeypatch.setattr("gemmap.fit.memory.available_memory_bytes", lambda: 10**8)
     outcome = gemmap("reconstruct", particles, "-o", tmp_path / "run")
     assert outcome.code == 2
-    assert "GB of memory and 0.1 GB are available" in outcome.err
+    assert "MB of memory and 100 MB are available" in outcome.err
     assert not (tmp_path / "run").exists()
 
 

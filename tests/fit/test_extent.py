@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from fit_cases import PIXEL_SIZE_A, particles, phantom
 
+from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig
-from gemmap.fit.extent import UNKNOWN_END, UNKNOWN_RADIUS, Extent, find_extent, particle_circles
+from gemmap.fit.extent import (
+    UNKNOWN_END,
+    UNKNOWN_RADIUS,
+    Extent,
+    diameter_in_pixels,
+    find_extent,
+    particle_circles,
+)
 from gemmap.fit.progress import Silent
 from gemmap.fit.region import EDGE_PX, Region
 from gemmap.particles.dead_images import DeadImages
@@ -37,6 +45,13 @@ def test_the_user_knows_best_within_the_box(diameter_px, radius_px):
     assert extent.radius_px == pytest.approx(min(radius_px, 0.5 * diameter_px))
     assert extent.edge_px == EDGE_PX
     assert texts == []
+
+
+def test_a_diameter_in_pixels_of_the_map():
+    assert diameter_in_pixels(180.0, 1.5) == 120.0
+    assert diameter_in_pixels(6.0, 1.5) == 4.0
+    with pytest.raises(InputError, match=r"5 Å is 3\.3 pixels wide; expected at least 4 pixels, which is 6 Å"):
+        diameter_in_pixels(5.0, 1.5)
 
 
 def test_a_particle_that_is_seen():

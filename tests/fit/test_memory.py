@@ -81,5 +81,5 @@ def test_a_limit_makes_chunks_smaller_before_it_refuses() -> None:
     require_memory(less)
     least = plan_memory(64, 10**6, limit_bytes=10**6)
     assert least.parts["images"] == 8 * 2**20
-    with pytest.raises(InputError, match=r"at least 0\.\d\d GB of memory and --memory allows 0\.00 GB; allow more or"):
+    with pytest.raises(InputError, match=r"at least \d\d\d MB of memory and --memory allows 1 MB; allow more or"):
         require_memory(least)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gemmap.report.summary import RunSummary, duration_text, memory_text, summary_lines
+from gemmap.report.summary import RunSummary, duration_text, summary_lines
 from gemmap.validate.resolution import Interval, Resolution
 
 SUMMARY = RunSummary(
@@ -71,8 +71,3 @@ def test_the_command_survives_a_space_in_the_path_and_slow_runs_keep_a_digit() -
 )  # fmt: skip
 def test_durations(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
-
-
-@pytest.mark.parametrize(("n_bytes", "text"), [(999_000_000, "999 MB"), (1_000_000_000, "1.0 GB"), (0, "0 MB")])
-def test_memory(n_bytes: int, text: str) -> None:
-    assert memory_text(n_bytes) == text

@@ -93,6 +93,11 @@ def convert(
     output = Path(output).absolute()
     target = _target(output, relion30)
     _require_one_naming(relative_to, absolute, keep_names)
+    if relative_to is not None and not Path(relative_to).is_dir():
+        raise InputError(
+            f"--relative-to is {relative_to}, which is no folder; expected one that exists, such as the project folder "
+            "that RELION or cryoSPARC runs in."
+        )
     _require_writable(output, target, options, overwrite)
     table, stacks, notes = _read(options, keep_names)
     if options.invert:

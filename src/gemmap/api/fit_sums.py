@@ -17,6 +17,7 @@ from gemmap.api.stage_times import StageTimes
 from gemmap.api.sums import leave_out, load_sums
 from gemmap.errors import InputError, OutputError
 from gemmap.fit.config import FitConfig, Shape
+from gemmap.fit.extent import diameter_in_pixels
 from gemmap.fit.half_maps import reconstruct_source
 from gemmap.fit.keeper import Forgetful, RunState
 from gemmap.fit.kept_sums import SumsSource
@@ -93,7 +94,9 @@ def fit_sums(
             f"The smaller half-set in {path} has {min(counts.values())} particles; expected at least "
             f"{LEAST_PARTICLES}: merge more."
         )
-    radius_px = None if particle_diameter_a is None else 0.5 * particle_diameter_a / kept.pixel_size_a
+    radius_px = (
+        None if particle_diameter_a is None else 0.5 * diameter_in_pixels(particle_diameter_a, kept.pixel_size_a)
+    )
     options = {
         "sums": path.absolute(),
         "particles": None,

@@ -7,8 +7,6 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-import yaml
-
 from gemmap.api.reading import ReadingOptions, require_choices
 from gemmap.errors import InputError, reason_of
 from gemmap.evidence.selection import named
@@ -162,6 +160,8 @@ def read_config(path: Path) -> dict[str, Any]:
     InputError
         If the file cannot be read or is not a list of ``name: value``.
     """
+    import yaml
+
     text = read_text(path, "the config.yaml of a run")
     try:
         content = yaml.safe_load(text)

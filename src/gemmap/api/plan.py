@@ -17,6 +17,7 @@ from gemmap.api.reading import read
 from gemmap.checks.verdict import Verdict
 from gemmap.errors import BackendError, InputError
 from gemmap.fit.config import FitConfig
+from gemmap.fit.extent import diameter_in_pixels
 from gemmap.fit.gpu_memory import GpuMemoryPlan
 from gemmap.fit.memory import MemoryPlan, plan_memory, require_memory
 from gemmap.fit.split import LEAST_PARTICLES
@@ -26,7 +27,8 @@ from gemmap.particles.halves import HalfSplit, assign_halves, rows_of_part
 from gemmap.particles.stack import ImageStack, SelectedStack
 from gemmap.particles.table import ParticleTable
 from gemmap.physics.noise import background_window
-from gemmap.report.summary import label_lines, memory_text
+from gemmap.report.summary import label_lines
+from gemmap.units import memory_text
 from gemmap.validate.local_resolution import place_windows
 
 
@@ -295,7 +297,8 @@ def _check_frame(framed: FramedParticles, config: FitConfig) -> None:
     if box_px < SMALLEST_BOX_PX:
         raise InputError(f"The images are {box_px} px wide; expected a box of at least {SMALLEST_BOX_PX} px.")
     if config.particle_diameter_a is not None:
-        background_window(framed.frame.box_px, 0.5 * config.particle_diameter_a / framed.frame.pixel_size_a)
+        diameter_px = diameter_in_pixels(config.particle_diameter_a, framed.frame.pixel_size_a)
+        background_window(framed.frame.box_px, 0.5 * diameter_px)
 
 
 def _local_sampling(options: ReconstructionOptions, framed: FramedParticles) -> tuple[float | None, tuple[str, ...]]:

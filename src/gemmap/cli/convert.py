@@ -18,7 +18,7 @@ EXAMPLE = examples(
         "RELION to cryoDRGN: poses.pkl, ctf.pkl and a list of the images",
         "gemmap convert Refine3D/job010/run_data.star -o for_cryodrgn",
     ),
-    ("cryoDRGN to RELION", "gemmap convert particles.mrcs -o particles.star --poses poses.pkl --ctf ctf.pkl"),
+    ("cryoDRGN to RELION", "gemmap convert particles.mrcs -o particles.star \\\n      --poses poses.pkl --ctf ctf.pkl"),
     then="Images are not copied. What the format cannot say is named; what would describe other images is refused. "
     "gemmap check judges the new file.",
 )
@@ -46,7 +46,15 @@ def convert(
     no_ctf: reading.NoCtf = False,
     datadir: reading.Datadir = None,
     strip_prefix: reading.StripPrefix = None,
-    allow_outside: reading.AllowOutside = False,
+    allow_outside: Annotated[
+        bool,
+        typer.Option(
+            "--allow-outside",
+            help="With --poses, read stacks that PARTICLES names outside its own folder, its project and the working "
+            "folder, which is refused otherwise. Without --poses stacks are only named, wherever they are.",
+            rich_help_panel=panels.FILES,
+        ),
+    ] = False,
     first: reading.First = None,
     invert: reading.Invert = False,
     pixel_size_a: reading.PixelSize = None,

@@ -116,7 +116,7 @@ PixelSize: TypeAlias = Annotated[
     typer.Option(
         "--pixel-size",
         metavar="Å",
-        help="Correct pixel size in Å; replaces that of the files, and downsamples nothing.",
+        help="Correct pixel size in Å, in place of that of the files; it downsamples nothing.",
         rich_help_panel=PANEL,
     ),
 ]

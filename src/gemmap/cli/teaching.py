@@ -1,5 +1,6 @@
 """Help that teaches: options in panels, examples that can be copied, and one sentence for wrong usage."""
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -14,6 +15,8 @@ from gemmap.cli import panels
 #: Of words that cannot be read as a command; typer has it under this name only.
 UsageError = cast(type[Exception], typer.BadParameter.__base__)
 
+#: A command line below what it does, and the lines that it goes on in.
+_EXAMPLE = re.compile(r"^\s*(?:\[dim\])?# .*\n\s*(gemmap (?:.*\\\s*\n)*.*)$", re.MULTILINE)
 #: Names that RELION, cryoSPARC and cryoDRGN give to options of ours that are not spelled alike.
 _ELSEWHERE = {
     "--angpix": "--pixel-size",
@@ -45,8 +48,7 @@ def examples(*taught: tuple[str, str], then: str) -> str:
 
 def commands_of(epilog: str) -> list[str]:
     """Return the command lines of the examples, each in one line."""
-    lines = (line.strip() for line in epilog.replace("\\\n", " ").splitlines())
-    return [" ".join(line.split()) for line in lines if line.startswith("gemmap ")]
+    return [" ".join(found.replace("\\", " ").split()) for found in _EXAMPLE.findall(epilog)]
 
 
 class TeachingCommand(TyperCommand):

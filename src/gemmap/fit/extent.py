@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gemmap._types import Int
+from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig
 from gemmap.fit.diameter import estimate_diameter_px
 from gemmap.fit.progress import Progress
@@ -18,6 +19,8 @@ from gemmap.particles.table import ParticleTable
 #: Radius and outer end of a region whose particle is not seen, in boxes. An edge this wide, which both halves share,
 #: correlates in the lowest shells only.
 UNKNOWN_RADIUS, UNKNOWN_END = 0.3, 0.48
+#: A sphere of two shells at the Nyquist frequency: nothing smaller has a shape that its pixels could show.
+SMALLEST_DIAMETER_PX = 4.0
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,24 @@ class Extent:
 
     radius_px: float
     edge_px: float = EDGE_PX
+
+
+def diameter_in_pixels(diameter_a: float, pixel_size_a: float) -> float:
+    """Return the particle diameter that a user gave, in pixels.
+
+    Raises
+    ------
+    InputError
+        If it is smaller than four pixels: no map of it has any contrast.
+    """
+    diameter_px = diameter_a / pixel_size_a
+    if diameter_px < SMALLEST_DIAMETER_PX:
+        raise InputError(
+            f"A particle of {diameter_a:g} Å is {diameter_px:.2g} pixels wide; expected at least "
+            f"{SMALLEST_DIAMETER_PX:g} pixels, which is {SMALLEST_DIAMETER_PX * pixel_size_a:.3g} Å: correct "
+            "--particle-diameter, or leave it out."
+        )
+    return diameter_px
 
 
 def find_extent(

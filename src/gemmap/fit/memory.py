@@ -8,6 +8,7 @@ from gemmap.errors import InputError
 from gemmap.fit.aggregate import grid_size
 from gemmap.fit.one_pass import CHUNK_BYTES
 from gemmap.particles.batches import images_per_chunk
+from gemmap.units import memory_text
 
 #: Interleaved real part, imaginary part and weight, float32.
 _ACCUMULATOR_BYTES = 12
@@ -99,12 +100,12 @@ def require_memory(plan: MemoryPlan) -> None:
     """Raise InputError if the plan needs more than the user allows, or than the machine has left."""
     if plan.limit_bytes is not None and plan.total_bytes > plan.limit_bytes:
         raise InputError(
-            f"This box needs at least {plan.total_bytes / 1e9:.2f} GB of memory and --memory allows "
-            f"{plan.limit_bytes / 1e9:.2f} GB; allow more or downsample the particles."
+            f"This box needs at least {memory_text(plan.total_bytes)} of memory and --memory allows "
+            f"{memory_text(plan.limit_bytes)}; allow more or downsample the particles."
         )
     if plan.total_bytes > plan.available_bytes:
         raise InputError(
-            f"This box needs about {plan.total_bytes / 1e9:.1f} GB of memory and {plan.available_bytes / 1e9:.1f} GB "
+            f"This box needs about {memory_text(plan.total_bytes)} of memory and {memory_text(plan.available_bytes)} "
             "are available; free memory, use a larger machine or downsample the particles."
         )
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gemmap.errors import InputError, OutputError
+from gemmap.units import memory_text
 
 
 def require_free(folder: Path, overwrite: bool) -> None:
@@ -41,7 +42,7 @@ def require_space(folder: Path, n_bytes: int) -> None:
     free = shutil.disk_usage(existing).free
     if free < n_bytes:
         raise OutputError(
-            f"The results need about {n_bytes / 1e9:.2f} GB and the disk of {folder} has {free / 1e9:.2f} GB left; "
+            f"The results need about {memory_text(n_bytes)} and the disk of {folder} has {memory_text(free)} left; "
             "free space or choose another output folder."
         )
 

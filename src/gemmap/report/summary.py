@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gemmap.units import memory_text
 from gemmap.validate.resolution import Resolution
 
 _LABEL_WIDTH = 17
@@ -86,11 +87,6 @@ def duration_text(seconds: float) -> str:
     minutes, rest_s = divmod(round(seconds), 60)
     hours, rest_min = divmod(minutes, 60)
     return f"{hours} h {rest_min:02d} min" if hours else f"{minutes} min {rest_s:02d} s"
-
-
-def memory_text(n_bytes: int) -> str:
-    """Return an amount of memory in GB (10^9 bytes), or MB below one."""
-    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"
 
 
 def _dead(n: int) -> str:

@@ -7,7 +7,8 @@ from gemmap.report.history import HISTORY_NAME
 from gemmap.report.html.files import RunFiles
 from gemmap.report.html.markup import Html, table, tag
 from gemmap.report.html.section import Section, Series, figure, lines, paragraph
-from gemmap.report.summary import duration_text, memory_text
+from gemmap.report.summary import duration_text
+from gemmap.units import memory_text
 
 #: Elements of the curves, by kind.
 _PLOTS = {"loss": "plot-loss", "score": "plot-score", "n_gaussians": "plot-gaussians", "seconds": "plot-time"}

@@ -7,7 +7,7 @@ from typing import Any
 from gemmap.report.html.files import RunFiles
 from gemmap.report.html.markup import Html, table, tag
 from gemmap.report.html.section import Section, details, paragraph
-from gemmap.report.summary import memory_text
+from gemmap.units import memory_text
 
 #: Dead images that are named, and last lines of the log that are shown.
 _MOST_NAMES, _MOST_LINES = 50, 400
@@ -115,4 +115,4 @@ def _count(value: Any) -> str:
 def _size(value: Any) -> str:
     if not isinstance(value, int):
         return "not there"
-    return memory_text(value) if value >= 10**6 else f"{value / 1e3:.1f} kB"
+    return memory_text(value)

@@ -11,7 +11,8 @@ from gemmap.report.html.markup import Html, join, json_script, printable, tag
 from gemmap.report.html.section import Section
 from gemmap.report.html.volumes import Volumes
 from gemmap.report.record import gemmap_version
-from gemmap.report.summary import duration_text, memory_text
+from gemmap.report.summary import duration_text
+from gemmap.units import memory_text
 
 REPORT_NAME = "report.html"
 #: Scripts in the order in which they run.
