@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,6 +14,9 @@ from gemmap.cli.errors import reports_errors
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
+
+if TYPE_CHECKING:
+    from gemmap.fit.team import Team
 
 _FIT, _IMAGES, _RUN = images.PARTICLE_PANEL, "Images engine", images.RUN_PANEL
 
@@ -207,18 +210,42 @@ def reconstruct(
         "checkpoint_interval_s": checkpoint_interval_s,
     }
     explicit = {name: value for name, value in given.items() if _is_explicit(ctx, name)}
-    if resume is not None:
-        _refuse_beside_resume(ctx)
-        _resume(resume, verbose, quiet, explicit)
-        return
+
+    from gemmap.api.together import take_part
+    from gemmap.fit.torch_team import joined
+
+    with joined() as team:
+        if team.rank:
+            take_part(team)
+        elif resume is not None:
+            _refuse_beside_resume(ctx)
+            _resume(resume, verbose, quiet, explicit, team)
+        else:
+            _begin(given, explicit, output, config, overwrite, dry_run, verbose, quiet, team)
+
+
+def _begin(
+    given: Mapping[str, Any],
+    explicit: Mapping[str, Any],
+    output: Path | None,
+    config: Path | None,
+    overwrite: bool,
+    dry_run: bool,
+    verbose: bool,
+    quiet: bool,
+    team: "Team",
+) -> None:
+    """Do a run from its beginning."""
     if output is None:
         raise InputError("No folder for the results was given; give -o FOLDER.")
 
     from gemmap.api.options import ReconstructionOptions, read_config
     from gemmap.api.plan import plan_reconstruction
     from gemmap.api.run import run_plan, summarise
+    from gemmap.api.together import agree, announce
     from gemmap.cli.screen import Screen
     from gemmap.io.folders import require_free
+    from gemmap.report.run_folder import CHECKPOINT_NAME
     from gemmap.report.summary import summary_lines
 
     require_free(output, overwrite)
@@ -229,15 +256,17 @@ def reconstruct(
     if options.particles is None:
         raise InputError("No particle file was given; give PARTICLES, or --config with the config.yaml of a run.")
     screen = Screen(verbose, quiet)
-    plan = plan_reconstruction(options)
+    announce(options, output / CHECKPOINT_NAME, team)
+    plan = plan_reconstruction(options, team=team)
     screen.plan(plan.lines(), asdict(options))
     if dry_run:
+        agree(plan, go_on=False)
         return
     result = run_plan(plan, output, screen.progress(), ["gemmap", *sys.argv[1:]])
     screen.result(summary_lines(summarise(result)))
 
 
-def _resume(folder: Path, verbose: bool, quiet: bool, explicit: Mapping[str, Any]) -> None:
+def _resume(folder: Path, verbose: bool, quiet: bool, explicit: Mapping[str, Any], team: "Team") -> None:
     """Finish an interrupted run."""
     from gemmap.api.resume import UnfinishedRun
     from gemmap.api.run import summarise
@@ -246,7 +275,7 @@ def _resume(folder: Path, verbose: bool, quiet: bool, explicit: Mapping[str, Any
 
     screen = Screen(verbose, quiet)
     with UnfinishedRun(folder) as run:
-        plan = run.plan(*(explicit.get(name) for name in ("threads", "device", "checkpoint_interval_s")))
+        plan = run.plan(*(explicit.get(name) for name in ("threads", "device", "checkpoint_interval_s")), team)
         screen.plan(plan.lines(), asdict(plan.options))
         result = run.finish(plan, screen.progress())
     screen.result(summary_lines(summarise(result)))
