@@ -25,6 +25,20 @@ class NumericsError(GemError):
     """A computation left the range in which its result means something."""
 
 
+class SaidElsewhereError(Exception):
+    """This process ends because another one of the same run did, which says why.
+
+    Attributes
+    ----------
+    interrupted
+        Whether the user stopped the run.
+    """
+
+    def __init__(self, interrupted: bool = False) -> None:
+        super().__init__("another process says why")
+        self.interrupted = interrupted
+
+
 #: Characters of somebody else's text that go into a sentence of ours: some libraries quote a whole file.
 _MOST_QUOTED = 200
 

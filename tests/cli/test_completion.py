@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from test_import import HEAVY
 
 TOOLS = Path(sys.executable).parent
@@ -29,8 +30,9 @@ def shell(name: str, script: str, folder: Path) -> str:
 BASH = """
 eval "$(_GEMMAP_COMPLETE=source_bash gemmap)"
 complete -p gemmap
-for line in "gemmap rec" "gemmap reconstruct --eng" "gemmap reconstruct --engine im" "gemmap reconstruct x.star -o r --sha" \
-    "gemmap reconstruct --mask " "gemmap reconstruct par" "gemmap export run1 --which h"; do
+for line in "gemmap rec" "gemmap reconstruct --eng" "gemmap reconstruct --engine im" \
+    "gemmap reconstruct x.star -o r --sha" "gemmap reconstruct --mask " "gemmap reconstruct par" \
+    "gemmap export run1 --which h"; do
     IFS=" " read -ra COMP_WORDS <<<"$line"
     case "$line" in *" ") COMP_WORDS+=("");; esac
     COMP_CWORD=$((${#COMP_WORDS[@]} - 1))

@@ -71,6 +71,17 @@ def test_the_seed_decides(sparse):
     assert torch.equal(first.log_masses, other.log_masses)
 
 
+def test_rounding_changes_the_start_by_rounding(sparse):
+    """Masses that all but tie change places in the order, which must move nothing."""
+    masses = torch.where(sparse > 0, 1.0 + 1e-6 * torch.randperm(sparse.numel()).reshape(sparse.shape), 0.0)
+    rounded = torch.where(sparse > 0, 1.0 + 1e-6 * torch.randperm(sparse.numel()).reshape(sparse.shape), 0.0)
+    maps = [from_voxels(u, 0.7, SIZE**3, seed=0).voxelize(SIZE) for u in (masses, rounded)]
+    assert float((maps[0] - maps[1]).norm() / maps[0].norm()) < 1e-2
+    exact = [from_voxels(u, 0.7, SIZE**3, seed=0) for u in (masses, rounded)]
+    places = [{tuple(centre) for centre in start.centres.tolist()} for start in exact]
+    assert places[0] == places[1]
+
+
 def test_nothing_to_start_from_is_said():
     with pytest.raises(NumericsError, match="No Gaussian is left: no voxel of the fitted region carries mass; check"):
         from_voxels(torch.zeros((8, 8, 8)), 0.7, 100, seed=0)

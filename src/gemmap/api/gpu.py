@@ -3,7 +3,7 @@
 from gemmap.api.options import ReconstructionOptions
 from gemmap.errors import InputError
 from gemmap.fit.gpu_memory import GpuMemoryPlan, hold_to, plan_gpu_memory
-from gemmap.report.summary import memory_text
+from gemmap.units import memory_text
 
 
 def plan_gpu(options: ReconstructionOptions, device: str, box_px: int, batch_size: int) -> GpuMemoryPlan | None:

@@ -2,7 +2,7 @@
 
 import re
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -21,6 +21,7 @@ from gemmap.fit.extent import diameter_in_pixels
 from gemmap.fit.gpu_memory import GpuMemoryPlan
 from gemmap.fit.memory import MemoryPlan, plan_memory, require_memory
 from gemmap.fit.split import LEAST_PARTICLES
+from gemmap.fit.team import Alone, Team
 from gemmap.kernels import threads
 from gemmap.particles.frame import SMALLEST_BOX_PX
 from gemmap.particles.halves import HalfSplit, assign_halves, rows_of_part
@@ -74,6 +75,8 @@ class ReconstructionPlan:
         Of the checks that need no pixels.
     seconds
         Time it took to read and check.
+    team
+        The processes that do it together.
     """
 
     options: ReconstructionOptions
@@ -95,6 +98,7 @@ class ReconstructionPlan:
     notes: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
     seconds: float
+    team: Team = field(default_factory=Alone)
 
     @property
     def split_text(self) -> str:
@@ -152,6 +156,7 @@ class ReconstructionPlan:
             ("Half-sets", self.split_text),
             *([] if symmetry.is_trivial else [("Symmetry", f"{symmetry.name}, {len(symmetry)} views per particle")]),
             ("Device", f"{self.config.device}, {self.n_threads} thread{'s' if self.n_threads > 1 else ''}"),
+            *([] if self.team.size == 1 else [("Processes", self._team_text)]),
             (
                 "Memory",
                 f"{memory_text(self.memory.total_bytes)} needed, {memory_text(self.memory.available_bytes)} available"
@@ -164,12 +169,18 @@ class ReconstructionPlan:
         return [*label_lines(rows), *(f"Note: {note}" for note in self.notes)]
 
     @property
+    def _team_text(self) -> str:
+        return f"{self.team.size}, {self.team.local_size} of them on this machine; device and memory are of each"
+
+    @property
     def _limit(self) -> str:
         return "" if self.memory.limit_bytes is None else f", {memory_text(self.memory.limit_bytes)} allowed"
 
 
 def plan_reconstruction(
-    options: ReconstructionOptions, arrays: tuple[ParticleTable, ImageStack] | None = None
+    options: ReconstructionOptions,
+    arrays: tuple[ParticleTable, ImageStack] | None = None,
+    team: Team | None = None,
 ) -> ReconstructionPlan:
     """Read the particles' files, check everything but the pixels, and decide what is left to decide.
 
@@ -179,6 +190,9 @@ def plan_reconstruction(
         Options; ``particles`` is None if ``arrays`` is given.
     arrays
         Table and images already in memory.
+    team
+        The processes that do it together, each with its part of the cores, the memory and the GPUs of its machine; None
+        for this one alone.
 
     Raises
     ------
@@ -186,7 +200,8 @@ def plan_reconstruction(
         One sentence that says what was got, what was expected and what to do.
     """
     started = time.perf_counter()
-    config = options.fit_config(resolve_device(options.device))
+    team = team or Alone()
+    config = options.fit_config(resolve_device(options.device, team.local_rank))
     loaded = _load(options, arrays)
     stated = as_stated(loaded.table, options)
     verdicts = require_usable(stated, loaded.stack)
@@ -198,7 +213,7 @@ def plan_reconstruction(
     mask, mask_notes = (None, ()) if options.mask is None else read_mask(options.mask, framed.frame, framed.read_size)
     batch_size = 0 if config.schedule is None else config.schedule.batch_size
     local_sampling_a, local_notes = _local_sampling(options, framed)
-    memory = plan_memory(stack.box_px, len(table), batch_size, options.memory_bytes)
+    memory = plan_memory(stack.box_px, len(table), batch_size, options.memory_bytes, team.local_size)
     require_memory(memory)
     gpu_memory = plan_gpu(options, config.device, stack.box_px, batch_size)
     return ReconstructionPlan(
@@ -215,7 +230,7 @@ def plan_reconstruction(
         images_text=framed.images_text,
         split=split,
         mask=mask,
-        n_threads=threads.configure(options.threads),
+        n_threads=threads.configure(options.threads, team.n_cores),
         memory=memory,
         gpu_memory=gpu_memory,
         source=loaded.source,
@@ -226,11 +241,14 @@ def plan_reconstruction(
         notes=(*loaded.notes, *framed.notes, *mask_notes, *local_notes, *warnings_of(verdicts)),
         verdicts=verdicts,
         seconds=time.perf_counter() - started,
+        team=team,
     )
 
 
-def resolve_device(name: str) -> str:
+def resolve_device(name: str, number: int = 0) -> str:
     """Return the device to compute on; ``auto`` is a GPU if there is one.
+
+    Of several processes on one machine each, by its ``number`` there, takes a GPU of its own as long as there are any.
 
     Raises
     ------
@@ -243,7 +261,9 @@ def resolve_device(name: str) -> str:
 
     n_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        return "cuda" if n_gpus else "cpu"
+        name = "cuda" if n_gpus else "cpu"
+    if name == "cuda" and n_gpus and number:
+        return f"cuda:{number % n_gpus}"
     if name == "cpu":
         return name
     match = re.fullmatch(r"cuda(?::(\d+))?", name)

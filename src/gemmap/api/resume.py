@@ -14,8 +14,10 @@ from gemmap.api.plan import ReconstructionPlan, plan_reconstruction, resolve_dev
 from gemmap.api.result import ReconstructionResult
 from gemmap.api.run import carry_out, used_options
 from gemmap.api.run_evidence import evidence_left, finish_evidence
+from gemmap.api.together import agree, announce
 from gemmap.errors import InputError
 from gemmap.fit.progress import Progress, Silent
+from gemmap.fit.team import Team
 from gemmap.io.checkpoint import remove_checkpoint
 from gemmap.kernels import threads as cores
 from gemmap.report.record import InputFile, RunRecord, describe_software, gemmap_version, to_plain
@@ -96,7 +98,13 @@ class UnfinishedRun:
     ) -> None:
         self._folder.close()
 
-    def plan(self, threads: int | None, device: str | None, checkpoint_interval_s: float | None) -> ReconstructionPlan:
+    def plan(
+        self,
+        threads: int | None,
+        device: str | None,
+        checkpoint_interval_s: float | None,
+        team: Team | None = None,
+    ) -> ReconstructionPlan:
         """Read the particles again; None keeps the run's own choice, as far as this machine allows it."""
         own, before = self.options, self._job["config"]
         interval_s = own.checkpoint_interval_s if checkpoint_interval_s is None else checkpoint_interval_s
@@ -108,7 +116,9 @@ class UnfinishedRun:
             device=device,
             checkpoint_interval_s=interval_s,
         )
-        plan = plan_reconstruction(options)
+        if team is not None:
+            announce(options, self._folder.checkpoint_path, team)
+        plan = plan_reconstruction(options, team=team)
         now = used_options(plan)
         changed = [name for name in ("threads", "device") if now[name] != before[name]]
         changes = [f"{name} {now[name]} instead of {before[name]}" for name in changed]
@@ -120,6 +130,7 @@ class UnfinishedRun:
 
     def finish(self, plan: ReconstructionPlan, progress: Progress) -> ReconstructionResult:
         """Do what is left to do."""
+        agree(plan)
         job = self._job
         record = RunRecord(
             argv=job["argv"],

@@ -18,9 +18,10 @@ from gemmap.api.plan import ReconstructionPlan
 from gemmap.api.recording import Recorder
 from gemmap.api.result import ReconstructionResult
 from gemmap.api.stage_times import StageTimes
+from gemmap.api.together import agree, await_folder
 from gemmap.errors import GemError, OutputError
 from gemmap.fit.aggregate import grid_size
-from gemmap.fit.half_maps import reconstruct_halves
+from gemmap.fit.half_maps import reconstruct_halves, reconstruct_together
 from gemmap.fit.keeper import Keeper
 from gemmap.fit.progress import Progress
 from gemmap.fit.records import Reconstruction
@@ -89,6 +90,7 @@ def run_plan(
         recorder = _recorder(plan, None, progress)
         return _compute(plan, None, recorder, None, check_particles(plan, recorder))
     require_space(output, output_bytes(plan))
+    agree(plan)
     record = RunRecord(
         argv=argv,
         config=used_options(plan),
@@ -115,6 +117,7 @@ def carry_out(
     keeper = Checkpoint(folder.checkpoint_path, plan.options.checkpoint_interval_s) if plan.can_resume else None
     try:
         folder.write_record(record)
+        await_folder(plan.team)
         folder.write_particles(plan.table_as_read, plan.stack_files or None)
         for line in plan.lines():
             folder.log.write(line)
@@ -194,7 +197,7 @@ def _compute(
     check: ParticleCheck | None,
 ) -> ReconstructionResult:
     plan = with_notes(plan, check)
-    reconstruction = reconstruct_halves(plan.table, plan.stack, plan.config, recorder, plan.mask, keeper)
+    reconstruction = _reconstruct(plan, recorder, keeper)
     fitted = time.perf_counter()
     times = StageTimes(recorder)
     validation = judge(reconstruction, plan.mask, plan.local_sampling_a, plan.n_threads, times)
@@ -225,6 +228,14 @@ def _compute(
         check=check,
         folder=None if folder is None else folder.path,
     )
+
+
+def _reconstruct(plan: ReconstructionPlan, progress: Progress, keeper: Keeper | None) -> Reconstruction:
+    if plan.team.size == 1:
+        return reconstruct_halves(plan.table, plan.stack, plan.config, progress, plan.mask, keeper)
+    found = reconstruct_together(plan.table, plan.stack, plan.config, progress, plan.team, plan.mask, keeper)
+    assert found is not None, "the first process has the result"
+    return found
 
 
 def _without_dead(plan: ReconstructionPlan, reconstruction: Reconstruction) -> tuple[ParticleTable, dict[int, str]]:
@@ -316,4 +327,6 @@ def _close(folder: RunFolder, record: RunRecord, status: Any, message: str) -> N
 
 def _kept(plan: ReconstructionPlan, folder: RunFolder) -> str:
     kept = f"{folder.path} keeps {', '.join(folder.results())}"
-    return f"{kept}; gemmap reconstruct --resume {shlex.quote(str(folder.path))} goes on" if plan.can_resume else kept
+    if not plan.can_resume:
+        return kept
+    return f"{kept}; gemmap reconstruct --resume {shlex.quote(str(folder.path))} goes on"

@@ -10,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 import typer
 
-from gemmap.errors import GemError
+from gemmap.errors import GemError, SaidElsewhereError
 
 USER_ERROR, INTERRUPTED = 2, 130
 #: Refusals of the operating system that the user can do something about, and what.
@@ -39,6 +39,8 @@ def reports_errors(command: Callable[_P, _R]) -> Callable[_P, _R]:
         except KeyboardInterrupt as error:
             typer.secho(str(error) or "Interrupted; nothing was written.", err=True)
             raise typer.Exit(INTERRUPTED) from None
+        except SaidElsewhereError as said:
+            raise typer.Exit(INTERRUPTED if said.interrupted else USER_ERROR) from None
         except Exception as error:
             sentence = _sentence(error)
             if sentence is None:

@@ -1,24 +1,18 @@
 """``gemmap reconstruct``: particles with known poses to half-maps, a map and its resolution."""
 
-import sys
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from gemmap.api.options import SAMPLING_A, Engine
-from gemmap.cli import images, local, panels, reading
+from gemmap.cli import images, local, panels, reading, running
 from gemmap.cli import live as live_page
 from gemmap.cli.errors import reports_errors
 from gemmap.cli.teaching import examples
 from gemmap.errors import InputError
 from gemmap.fit.config import FitConfig, Shape
 from gemmap.fit.schedule import Loss, Schedule, Start
-
-if TYPE_CHECKING:
-    from gemmap.cli.screen import Screen
 
 _MOST_USED, _FIT, _ENGINE, _RUN = panels.MOST_USED, panels.FIT, panels.ENGINE, panels.RUN
 
@@ -291,69 +285,19 @@ def reconstruct(
     page = live_page.LivePage.of(live, live_host, live_port, live_stay)
     if resume is not None:
         _refuse_beside_resume(ctx)
-        _resume(resume, verbose, quiet, explicit, page)
-        return
-    if output is None:
-        raise InputError("No folder for the results was given; give -o FOLDER.")
+    with running.joined_processes() as team:
+        if team.rank:
+            from gemmap.api.together import take_part
 
-    from gemmap.api.options import ReconstructionOptions, read_config
-    from gemmap.api.plan import plan_reconstruction
-    from gemmap.api.run import run_plan, summarise
-    from gemmap.cli.screen import Screen
-    from gemmap.io.folders import require_free
-    from gemmap.report.summary import summary_lines
+            take_part(team)
+            return
+        from gemmap.cli.screen import Screen
 
-    require_free(output, overwrite)
-    if config is not None:
-        options = ReconstructionOptions.from_values({**read_config(config), **explicit}, str(config))
-    else:
-        options = ReconstructionOptions(**given)
-    if options.particles is None:
-        raise InputError("No particle file was given; give PARTICLES, or --config with the config.yaml of a run.")
-    screen = Screen(verbose, quiet)
-    plan = plan_reconstruction(options)
-    screen.plan(plan.lines(), asdict(options))
-    if dry_run:
-        return
-    # Maps of the run are not kept in memory while its evidence is gathered.
-    with live_page.watched(page, screen, output, plan.table.pixel_size_a) as progress:
-        summary = summarise(run_plan(plan, output, progress, ["gemmap", *sys.argv[1:]]))
-        screen.result(summary_lines(summary))
-    _gather_evidence(output, screen)
-
-
-def _gather_evidence(run: Path, screen: "Screen", threads: int | None = None, device: str | None = None) -> None:
-    """Do what tests are left that the run was asked for."""
-    from gemmap.api.run_evidence import evidence_left, finish_evidence, run_evidence_lines
-    from gemmap.report.summary import label_lines
-
-    if evidence_left(run):
-        finish_evidence(run, screen.progress(), threads, device)
-        screen.result(label_lines(run_evidence_lines(run)))
-
-
-def _resume(
-    folder: Path, verbose: bool, quiet: bool, explicit: Mapping[str, Any], page: live_page.LivePage | None
-) -> None:
-    """Finish an interrupted run, or the tests of one that is finished."""
-    from gemmap.api.resume import UnfinishedRun
-    from gemmap.api.run import summarise
-    from gemmap.api.run_evidence import evidence_left
-    from gemmap.cli.screen import Screen
-    from gemmap.report.summary import summary_lines
-
-    screen = Screen(verbose, quiet)
-    threads, device = explicit.get("threads"), explicit.get("device")
-    if evidence_left(folder):
-        _gather_evidence(folder, screen, threads, device)
-        return
-    with UnfinishedRun(folder) as run:
-        plan = run.plan(threads, device, explicit.get("checkpoint_interval_s"))
-        screen.plan(plan.lines(), asdict(plan.options))
-        with live_page.watched(page, screen, folder, plan.table.pixel_size_a) as progress:
-            summary = summarise(run.finish(plan, progress))
-            screen.result(summary_lines(summary))
-    _gather_evidence(folder, screen, threads, device)
+        manner = running.Manner(Screen(verbose, quiet), page, team)
+        if resume is not None:
+            running.go_on(resume, explicit, manner)
+        else:
+            running.begin(given, explicit, output, config, overwrite, dry_run, manner)
 
 
 def _refuse_beside_resume(ctx: typer.Context) -> None:

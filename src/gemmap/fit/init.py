@@ -16,6 +16,8 @@ from gemmap.fit.parameters import Parameters
 DROPPED_MASS = 1e-3
 #: Default number of Gaussians per voxel of the particle sphere.
 GAUSSIANS_PER_VOXEL = 0.3
+#: Random offsets that Gaussians on voxels share: a prime, so that neighbours along no axis have the same one.
+_OFFSETS = 10007
 
 
 def default_count(radius_px: float) -> int:
@@ -47,7 +49,8 @@ def from_voxels(u: Float[Tensor, "d d d"], blob_px: float, count: int, seed: int
     """At most ``count`` Gaussians of width ``blob_px`` on the heaviest voxels of u, masses as the voxels, total kept.
 
     Centres get a random offset of 0.01 voxel (from the seed): on the exact lattice, derivatives of neighbours are
-    tied by symmetry.
+    tied by symmetry. The offset belongs to the voxel, not to its place in the order of masses, which rounding may
+    change.
 
     Raises
     ------
@@ -67,8 +70,8 @@ def from_voxels(u: Float[Tensor, "d d d"], blob_px: float, count: int, seed: int
     masses = flat[rows]
     masses = masses * float(running[-1] / masses.double().sum().clamp_min(1e-30))
     centres = _positions(rows, size).to(u.dtype)
-    generator = torch.Generator().manual_seed(seed)
-    centres = centres + 0.01 * torch.randn(centres.shape, generator=generator).to(u.device)
+    offsets = torch.randn((_OFFSETS, 3), generator=torch.Generator().manual_seed(seed))
+    centres = centres + 0.01 * offsets.to(u.device)[rows % _OFFSETS]
     n = len(rows)
     quaternions = torch.zeros((n, 4), device=u.device)
     quaternions[:, 0] = 1.0

@@ -62,8 +62,10 @@ def plan_back_projection(box_px: int, n_particles: int) -> MemoryPlan:
     return MemoryPlan({name: size for name, size in parts.items() if name != "fit"}, available_memory_bytes())
 
 
-def plan_memory(box_px: int, n_particles: int, batch_size: int = 0, limit_bytes: int | None = None) -> MemoryPlan:
-    """Return what a reconstruction of particles of this box needs at its peak.
+def plan_memory(
+    box_px: int, n_particles: int, batch_size: int = 0, limit_bytes: int | None = None, n_processes: int = 1
+) -> MemoryPlan:
+    """Return what a reconstruction of particles of this box needs at its peak, in each of ``n_processes`` on a machine.
 
     Particles are read in chunks, so their number matters only where all of them are less than a chunk. ``batch_size``
     is that of the images engine. With a limit, chunks are as small as it takes, if that is enough.
@@ -73,7 +75,7 @@ def plan_memory(box_px: int, n_particles: int, batch_size: int = 0, limit_bytes:
     if beyond > 0:
         chunk_bytes = max(_LEAST_CHUNK_BYTES, min(CHUNK_BYTES, (parts["images"] - beyond) // _CHUNKS))
         parts = _parts(box_px, n_particles, batch_size, chunk_bytes)
-    return MemoryPlan(parts, available_memory_bytes(), limit_bytes, chunk_bytes)
+    return MemoryPlan(parts, available_memory_bytes() // n_processes, limit_bytes, chunk_bytes)
 
 
 def _parts(box_px: int, n_particles: int, batch_size: int, chunk_bytes: int) -> dict[str, int]:

@@ -16,10 +16,17 @@ class Team(Protocol):
     ----------
     rank, size
         Number of this process, from 0, and of all processes.
+    local_rank, local_size
+        The same among the processes on this machine.
+    n_cores
+        Cores of this machine that are this process's share; None for all that it may use.
     """
 
     rank: int
     size: int
+    local_rank: int
+    local_size: int
+    n_cores: int | None
 
     def add_up(self, array: np.ndarray) -> None:
         """Replace an array, on every process, by the sum over all of them (collective)."""
@@ -38,6 +45,8 @@ class Alone:
     """The team of one process."""
 
     rank, size = 0, 1
+    local_rank, local_size = 0, 1
+    n_cores: int | None = None
 
     def add_up(self, array: np.ndarray) -> None:
         """The sum over one process is there already."""

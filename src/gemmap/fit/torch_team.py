@@ -1,44 +1,61 @@
-"""A team of processes that torchrun, or SLURM with its variables, started: torch.distributed underneath."""
+"""A team of processes that torchrun or SLURM's srun started: torch.distributed underneath."""
 
 import os
+import signal
+import socket
+import threading
+import time
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from torch.distributed.distributed_c10d import Store
+from torch.distributed.rendezvous import rendezvous
 
-from gemmap.errors import BackendError
+from gemmap.errors import BackendError, GemError, SaidElsewhereError
 from gemmap.fit.keeper import Piece
+from gemmap.fit.launch import Launch, read_launch
 from gemmap.fit.team import Alone, Team
 
-#: Another process may still be reading when this one waits for it.
-_PATIENCE = timedelta(hours=12)
+#: All processes start within this time; another one may then still be reading when this one waits for it.
+_START, _PATIENCE = timedelta(minutes=10), timedelta(hours=12)
 #: Numbers added up at a time: 64 MiB, so that a sum needs no second copy of a large grid.
 _ADDED_AT_ONCE = 2**24
-_VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+#: So long the first process, which knows most of the run, has to speak for all.
+_COURTESY_S = 1.0
+_SAID, _REASON = "gemmap/said", "gemmap/reason"
 
 
 class TorchTeam:
     """The processes of the default group of torch.distributed, which talk on CPUs (Gloo): implements ``Team``."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store) -> None:
         self.rank, self.size = dist.get_rank(), dist.get_world_size()
+        self._store = store
+        cores = os.sched_getaffinity(0)
+        everyone = self.gather((socket.gethostname(), cores))
+        here = [rank for rank, (host, _) in enumerate(everyone) if host == everyone[self.rank][0]]
+        self.local_rank, self.local_size = here.index(self.rank), len(here)
+        # A batch system may have given each process cores of its own.
+        sharing = sum(bool(cores & everyone[rank][1]) for rank in here)
+        self.n_cores: int | None = max(1, len(cores) // sharing)
 
     def add_up(self, array: np.ndarray) -> None:
         """Replace an array by the sum over all processes."""
         flat = torch.from_numpy(array.reshape(-1))
         assert np.shares_memory(array, flat.numpy()), "the array is not contiguous"
-        with _told():
+        with self._told():
             for start in range(0, len(flat), _ADDED_AT_ONCE):
                 dist.all_reduce(flat[start : start + _ADDED_AT_ONCE])
 
     def gather(self, value: Any) -> Sequence[Any]:
         """Return the values of all processes."""
         values: list[Any] = [None] * self.size
-        with _told():
+        with self._told():
             dist.all_gather_object(values, value)
         return values
 
@@ -47,7 +64,7 @@ class TorchTeam:
         tensors, values = piece
         arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         layout = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in arrays.items()}
-        with _told():
+        with self._told():
             dist.send_object_list([layout, dict(values)], to)
             for tensor in arrays.values():
                 if tensor.numel():
@@ -56,7 +73,7 @@ class TorchTeam:
     def receive(self, of: int) -> Piece:
         """Return the piece that another process sends."""
         told: list[Any] = [None, None]
-        with _told():
+        with self._told():
             dist.recv_object_list(told, of)
             layout, values = told
             tensors = {name: torch.empty(shape, dtype=kind) for name, (shape, kind) in layout.items()}
@@ -65,53 +82,93 @@ class TorchTeam:
                     dist.recv(tensor, of)
         return tensors, values
 
-
-@contextmanager
-def _told() -> Generator[None, None, None]:
-    """Turn the loss of a process into a sentence."""
-    try:
-        yield
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise BackendError(
-            f"Another process of this run ended or cannot be reached ({reason[:200]}); see what it said, and go on "
-            "with --resume."
-        ) from error
+    @contextmanager
+    def _told(self) -> Generator[None, None, None]:
+        """Turn the loss of a process into a sentence: the one it left, if any."""
+        try:
+            yield
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1][:200]
+            with suppress(RuntimeError):
+                if self._store.check([_REASON]):
+                    reason = self._store.get(_REASON).decode()
+            raise BackendError(
+                f"Another process of this run ended or cannot be reached ({reason}); see what it said, and go on "
+                "with --resume."
+            ) from error
 
 
 @contextmanager
 def joined(environment: Mapping[str, str] | None = None) -> Generator[Team, None, None]:
     """Join the processes that were started together; alone if this one was started by itself.
 
+    What ends the block is raised in one of the processes only, so that one sentence is printed, whoever fails first.
+
     Parameters
     ----------
     environment
-        ``RANK``, ``WORLD_SIZE``, ``MASTER_ADDR`` and ``MASTER_PORT``, as torchrun sets them; None for this process's.
+        ``RANK``, ``WORLD_SIZE``, ``MASTER_ADDR`` and ``MASTER_PORT``, as torchrun sets them, or srun's variables; None
+        for this process's.
 
     Raises
     ------
     BackendError
         If some of the variables are missing or wrong, or the others cannot be reached.
+    SaidElsewhereError
+        Instead of what ends the block, if another process says why the run ends.
     """
-    variables = os.environ if environment is None else environment
-    size = variables.get("WORLD_SIZE", "1")
-    if size == "1":
+    launch = read_launch(os.environ if environment is None else environment)
+    if launch is None:
         yield Alone()
         return
-    missing = [name for name in _VARIABLES if name not in variables]
-    if missing:
-        raise BackendError(
-            f"WORLD_SIZE is {size}, but {', '.join(missing)} is not set; start the processes with torchrun, or set "
-            f"{', '.join(_VARIABLES)} for each."
-        )
     try:
-        dist.init_process_group("gloo", timeout=_PATIENCE)
+        store = _meet(launch)
+        dist.init_process_group("gloo", store=store, rank=launch.rank, world_size=launch.size, timeout=_PATIENCE)
     except (RuntimeError, ValueError) as error:
         raise BackendError(
-            f"The {size} processes of WORLD_SIZE could not be joined ({str(error).strip().splitlines()[-1][:200]}); "
-            "check MASTER_ADDR and MASTER_PORT."
+            f"The {launch.size} processes of this run could not be joined "
+            f"({str(error).strip().splitlines()[-1][:200]}); check that each can reach {launch.host}, port "
+            f"{launch.port}."
         ) from error
     try:
-        yield TorchTeam()
+        yield TorchTeam(store)
+    except BaseException as error:
+        with _undisturbed():
+            if not _speaks(store, launch.rank, error):
+                raise SaidElsewhereError(isinstance(error, KeyboardInterrupt)) from error
+        raise
     finally:
         dist.destroy_process_group()
+
+
+def _meet(launch: Launch) -> Store:
+    place = "env://" if launch.by_agent else f"tcp://{launch.host}:{launch.port}"
+    store: Store = next(iter(rendezvous(place, launch.rank, launch.size, timeout=_START)))[0]
+    return store
+
+
+def _speaks(store: Store, rank: int, error: BaseException) -> bool:
+    """Whether this process is the one that says why the run ends."""
+    try:
+        if isinstance(error, GemError):
+            store.set(_REASON, str(error))
+        if rank:
+            time.sleep(_COURTESY_S)
+        return bool(store.add(_SAID, 1) == 1)
+    except RuntimeError:
+        # The first process kept the store, and is gone.
+        return rank == 1
+
+
+@contextmanager
+def _undisturbed() -> Generator[None, None, None]:
+    """Ignore signals: torchrun ends all processes as soon as one has failed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -83,7 +83,7 @@ class Checkpoint:
         self._serial += 1
         files = {name: written.get(name) or self._files[name] for name in sorted(names)}
         try:
-            self._folder.mkdir(exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
             for name, file in written.items():
                 save_tensors(self._folder / file, *new[name])
             content = {"schema": _SCHEMA, "version": _VERSION, "files": files}
@@ -107,7 +107,12 @@ class Checkpoint:
 
 
 def remove_checkpoint(folder: Path) -> None:
-    """Remove a checkpoint's files, the index first, and its folder unless it holds anything else."""
+    """Remove a checkpoint's files, the index first, and its folder unless it holds anything else.
+
+    Those of other processes of the same run, in folders within, are removed with it.
+    """
+    for member in folder.glob("rank*"):
+        remove_checkpoint(member)
     for path in sorted(_our_files(folder), key=lambda path: path.name != _INDEX):
         with suppress(OSError):
             path.unlink()

@@ -3,13 +3,15 @@
 from gemmap.errors import InputError
 
 
-def configure(threads: int | None) -> int:
+def configure(threads: int | None, share: int | None = None) -> int:
     """Set the number of threads of numba, for calls from this Python thread, and of torch; return it.
 
     Parameters
     ----------
     threads
-        At least 1 and at most the cores of this process; None takes all of them.
+        At least 1 and at most the cores of this process; None takes all of them, or ``share``.
+    share
+        Cores of this process where others use the rest.
 
     Raises
     ------
@@ -23,7 +25,7 @@ def configure(threads: int | None) -> int:
     most = available()
     if threads is not None and not 1 <= threads <= most:
         raise InputError(f"threads is {threads}; this process may use 1 to {most}: choose a number in that range.")
-    chosen = most if threads is None else threads
+    chosen = threads or min(most, share or most)
     numba.set_num_threads(chosen)
     torch.set_num_threads(chosen)
     return chosen
