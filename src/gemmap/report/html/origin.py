@@ -65,7 +65,7 @@ def record(run: RunFiles) -> Section:
         paragraph(
             f"Maps were reconstructed with GEM (gemmap {software.get('gemmap', 'unknown')}), which fits 3D Gaussians "
             "to particle images with known poses. Name the version, and give the half-maps, the mask and fsc.csv with "
-            "the map."
+            "the map. How each figure of this page is defined, with references: docs/validation.md of that version."
         ),
         details("Versions", table(versions)),
         details("Options", table(config, class_="words")) if config else None,
