@@ -1,5 +1,9 @@
 """Number of threads, and the layer through which numba starts them."""
 
+import functools
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
 from gemmap.errors import InputError
 
 
@@ -47,3 +51,28 @@ def select_layer() -> None:
     import numba
 
     numba.config.THREADING_LAYER = "workqueue"  # type: ignore[attr-defined]
+
+
+@functools.cache
+def torch_workers(n: int) -> ThreadPoolExecutor:
+    """Return ``n`` threads in each of which torch computes with one thread.
+
+    Many small operations are better divided among them as a whole than one by one among torch's own threads, which wait
+    for each other after every operation: on cores that are shared with other programs, for milliseconds.
+    """
+    import torch
+
+    own = torch.get_num_threads()
+    started = Barrier(n + 1)
+
+    def prepare() -> None:
+        # The first call takes torch's number for the process, the second changes it for this thread, and for new ones.
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+
+    pool = ThreadPoolExecutor(n, "torch", prepare)
+    for _ in range(n):
+        pool.submit(started.wait)
+    started.wait()
+    torch.set_num_threads(own)
+    return pool
