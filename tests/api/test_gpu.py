@@ -36,7 +36,7 @@ def arrays() -> tuple[ParticleTable, ArrayStack]:
 def held(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """What PyTorch was held to, on a machine that seems to have a GPU."""
     held: list[tuple[str, int]] = []
-    monkeypatch.setattr("gemmap.api.plan.resolve_device", lambda _: "cuda")
+    monkeypatch.setattr("gemmap.api.plan.resolve_device", lambda *_: "cuda")
     monkeypatch.setattr(gpu, "hold_to", lambda *given: held.append(given))
     return held
 

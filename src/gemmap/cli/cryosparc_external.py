@@ -33,16 +33,18 @@ def cryosparc_external(
     ],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", help="Folder for all results; must not exist.", show_default=False),
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="Folder for all results; must not exist.", show_default=False
+        ),
     ],
     source_output: Annotated[str, typer.Option("--job-output", metavar="NAME", help="Output of that job.")] = (
         "particles"
     ),
     url: Annotated[
         str | None,
-        typer.Option(help="Address of cryoSPARC; by default CRYOSPARC_BASE_URL.", show_default=False),
+        typer.Option(metavar="URL", help="Address of cryoSPARC; by default CRYOSPARC_BASE_URL.", show_default=False),
     ] = None,
-    title: Annotated[str, typer.Option(help="Title of the new job.")] = "GEM reconstruction",
+    title: Annotated[str, typer.Option(metavar="TEXT", help="Title of the new job.")] = "GEM reconstruction",
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace the results in an existing folder; other files stay.")
     ] = False,

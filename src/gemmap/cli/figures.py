@@ -33,15 +33,20 @@ def figures(
     ] = None,
     width: Annotated[
         str,
-        typer.Option(help="Of every figure: single (85 mm), one-and-a-half (114 mm), double (174 mm), or as 89mm."),
+        typer.Option(
+            metavar="WIDTH",
+            help="Of every figure: single (85 mm), one-and-a-half (114 mm), double (174 mm), or as 89mm.",
+        ),
     ] = "single",
-    formats: Annotated[str, typer.Option("--format", help="Some of pdf, svg, png.")] = "pdf,svg,png",
+    formats: Annotated[str, typer.Option("--format", metavar="NAMES", help="Some of pdf, svg, png.")] = "pdf,svg,png",
     dpi: Annotated[
         int, typer.Option(metavar="N", help="Dots per inch of PNG files, and of slices and discs in the others.")
     ] = 600,
     only: Annotated[
         str | None,
-        typer.Option(metavar="NAMES", help="Draw these figures, such as fsc,slices.", show_default=False),
+        typer.Option(
+            metavar="NAMES", help="Draw these figures, such as fsc,slices; all by default.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Write figures for a paper at their final size: curves, slices, local resolution, directions."""

@@ -35,7 +35,7 @@ def fit(
         Path | None,
         typer.Option(
             metavar="PARTICLES",
-            help="Leave out these particles, as gemmap subtract would; SUMS stays.",
+            help="Leave out these particles, as gemmap subtract would; none by default. SUMS stays.",
             rich_help_panel=panels.MOST_USED,
         ),
     ] = None,
@@ -43,7 +43,7 @@ def fit(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Of --without, leave out this micrograph alone; may be repeated.",
+            help="Of --without, leave out this micrograph alone; may be repeated. All of it by default.",
             rich_help_panel=panels.MOST_USED,
         ),
     ] = None,
@@ -75,15 +75,7 @@ def fit(
     local_resolution: local.LocalResolution = True,
     seed: images.Seed = FitConfig.seed,
     threads: images.Threads = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="DEVICE",
-            help="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.",
-            rich_help_panel=panels.RUN,
-            autocompletion=lambda: ["auto", "cpu", "cuda"],
-        ),
-    ] = "auto",
+    device: images.Device = "auto",
     overwrite: Annotated[
         bool,
         typer.Option(

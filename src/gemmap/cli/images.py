@@ -125,10 +125,17 @@ GpuMemory: TypeAlias = Annotated[
     typer.Option(
         "--gpu-memory",
         metavar="AMOUNT",
-        help="Most memory of the GPU to use, such as 8GB: images are inserted in batches that fit.",
+        help="Most memory of the GPU to use, such as 8GB: images are inserted in batches that fit; by default what "
+        "is free.",
         rich_help_panel=RUN_PANEL,
     ),
 ]
 Device: TypeAlias = Annotated[
-    str, typer.Option(help="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.", rich_help_panel=RUN_PANEL)
+    str,
+    typer.Option(
+        metavar="DEVICE",
+        help="auto, cpu, cuda or cuda:N; auto takes a GPU if there is one.",
+        rich_help_panel=RUN_PANEL,
+        autocompletion=lambda: ["auto", "cpu", "cuda"],
+    ),
 ]

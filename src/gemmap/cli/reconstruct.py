@@ -184,7 +184,7 @@ def reconstruct(
         typer.Option(
             metavar="NAMES",
             help="Test the finished run on changed particles: all, or some of noise-substitution, held-out, pure-noise "
-            "and particle-count, with commas (gemmap evidence does it later).",
+            "and particle-count, with commas; not by default (gemmap evidence does it later).",
             rich_help_panel=_RUN,
             show_default=False,
         ),

@@ -3,11 +3,11 @@
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from gemmap.cli import passed_on
+from gemmap.cli import panels, passed_on
 from gemmap.cli.errors import reports_errors
 from gemmap.cli.teaching import examples
 from gemmap.errors import InputError
@@ -21,39 +21,73 @@ EXAMPLE = examples(
     then="In RELION: job type External; External executable: gemmap relion-external; Input particles: the data.star "
     "of a refinement; options of gemmap reconstruct as parameters, without the dashes.",
 )
+_USED = panels.MOST_USED
+
+
+def _unused(name: str) -> Any:
+    """An option that RELION gives where its user filled in more than this needs."""
+    return typer.Option(name, metavar="FILE", help="Not used, and not there by default.", rich_help_panel=panels.FILES)
 
 
 @reports_errors
 def relion_external(
     ctx: typer.Context,
     job_folder: Annotated[
-        str | None, typer.Option("--o", metavar="FOLDER/", help="Folder of the job.", show_default=False)
+        str | None,
+        typer.Option(
+            "--o", metavar="FOLDER/", help="Folder of the job; needed.", show_default=False, rich_help_panel=_USED
+        ),
     ] = None,
     particles: Annotated[
-        str | None, typer.Option("--in_parts", metavar="FILE", help="Particles, with angles.", show_default=False)
+        str | None,
+        typer.Option(
+            "--in_parts",
+            metavar="FILE",
+            help="Particles, with angles; needed.",
+            show_default=False,
+            rich_help_panel=_USED,
+        ),
     ] = None,
     mask: Annotated[
-        str | None, typer.Option("--in_mask", metavar="FILE", help="As --mask of gemmap reconstruct.")
+        str | None,
+        typer.Option(
+            "--in_mask",
+            metavar="FILE",
+            help="As --mask of gemmap reconstruct; none by default.",
+            rich_help_panel=_USED,
+        ),
     ] = None,
-    reference: Annotated[str | None, typer.Option("--in_3dref", metavar="FILE", help="Not used.")] = None,
-    movies: Annotated[str | None, typer.Option("--in_movies", metavar="FILE", help="Not used.")] = None,
-    micrographs: Annotated[str | None, typer.Option("--in_mics", metavar="FILE", help="Not used.")] = None,
-    coordinates: Annotated[str | None, typer.Option("--in_coords", metavar="FILE", help="Not used.")] = None,
     threads: Annotated[
-        str | None, typer.Option("--j", metavar="N", help="Threads; a parameter 'threads' wins.")
+        str | None,
+        typer.Option(
+            "--j",
+            metavar="N",
+            help="Threads; by default all cores. A parameter 'threads' wins.",
+            rich_help_panel=_USED,
+        ),
     ] = None,
+    template: Annotated[
+        bool,
+        typer.Option(
+            "--template",
+            help="Print a job.star with the External executable filled in, and stop.",
+            rich_help_panel=_USED,
+        ),
+    ] = False,
+    reference: Annotated[str | None, _unused("--in_3dref")] = None,
+    movies: Annotated[str | None, _unused("--in_movies")] = None,
+    micrographs: Annotated[str | None, _unused("--in_mics")] = None,
+    coordinates: Annotated[str | None, _unused("--in_coords")] = None,
     pipeline_control: Annotated[
         str | None,
         typer.Option(
             "--pipeline_control",
             "--pipeline-control",
             metavar="FOLDER/",
-            help="Not used: RELION adds it to every command that contains 'relion_'.",
+            help="Not used, and not there by default: RELION adds it to every command that contains 'relion_'.",
+            rich_help_panel=panels.FILES,
         ),
     ] = None,
-    template: Annotated[
-        bool, typer.Option("--template", help="Print a job.star with the External executable filled in, and stop.")
-    ] = False,
 ) -> None:
     """Reconstruct as an External job of RELION, which calls this command.
 

@@ -39,12 +39,19 @@ SUBTRACT_EXAMPLE = examples(
 Micrographs = Annotated[
     list[str] | None,
     typer.Option(
-        "--micrograph", metavar="NAME", help="Take out the particles of this micrograph alone; may be repeated."
+        "--micrograph",
+        metavar="NAME",
+        help="Take out the particles of this micrograph alone; may be repeated. All particles by default.",
+        rich_help_panel=panels.MOST_USED,
     ),
 ]
 PartOf = Annotated[
     str | None,
-    typer.Option(metavar="I/N", help="Take part I of N, of equally many images each: for the tasks of an array job."),
+    typer.Option(
+        metavar="I/N",
+        help="Take part I of N, of equally many images each: for the tasks of an array job. All by default.",
+        rich_help_panel=panels.MOST_USED,
+    ),
 ]
 Output = Annotated[
     Path | None,

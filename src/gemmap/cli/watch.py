@@ -33,7 +33,11 @@ def watch(
     ],
     pattern: Annotated[
         str,
-        typer.Option(help="Names of particle files in the folder; ** stands for folders.", rich_help_panel=_PANEL),
+        typer.Option(
+            metavar="NAMES",
+            help="Names of particle files in the folder; ** stands for folders.",
+            rich_help_panel=_PANEL,
+        ),
     ] = "*.star",
     every_s: Annotated[
         float,
@@ -50,14 +54,16 @@ def watch(
     ] = 5.0,
     until: Annotated[
         int | None,
-        typer.Option(metavar="N", help="End when N particles are in.", rich_help_panel=_PANEL),
+        typer.Option(
+            metavar="N", help="End when N particles are in; by default when Ctrl-C is pressed.", rich_help_panel=_PANEL
+        ),
     ] = None,
     idle_timeout_s: Annotated[
         float | None,
         typer.Option(
             "--idle-timeout",
             metavar="SECONDS",
-            help="End when nothing new has come for so long.",
+            help="End when nothing new has come for so long; by default it waits.",
             rich_help_panel=_PANEL,
         ),
     ] = None,
