@@ -117,8 +117,19 @@ def test_full_disk(tmp_path: Path) -> None:
     assert contents(tmp_path / "checkpoint") == {"a": 1}
     # The room that the failed attempt took is free again.
     assert len(list((tmp_path / "checkpoint").iterdir())) == 2
-    with pytest.raises(OutputError, match=r"Cannot write .*nowhere.checkpoint: No such file or directory; free space"):
-        Checkpoint(tmp_path / "nowhere" / "checkpoint", 0).keep([], {})
+    nowhere = Checkpoint(tmp_path / "file" / "checkpoint", 0)
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"Cannot write .*file.checkpoint: Not a directory; free space"):
+        nowhere.keep([], {})
+
+
+def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
+    """Of several processes, one may be the first to keep something."""
+    kept = Checkpoint(tmp_path / "checkpoint" / "rank1", 0)
+    kept.keep(["a"], {"a": piece(1)})
+    assert contents(tmp_path / "checkpoint" / "rank1") == {"a": 1}
+    remove_checkpoint(tmp_path / "checkpoint")
+    assert not (tmp_path / "checkpoint").exists()
 
 
 def test_due(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
