@@ -132,7 +132,7 @@ def _read_index(path: Path) -> dict[str, str]:
         schema, version = content["schema"], content["version"]
         files = {str(name): str(file) for name, file in content["files"].items()}
         serials = [_serial(file) for file in files.values()]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
