@@ -90,6 +90,16 @@ def job() -> dict[str, Any]:
             "box_px": BOX, "pixel_size_a": PIXEL_A, "particle_diameter_a": 80.0, "images_per_second": 1234.5,
             "n_particles": 40, "n_excluded": 2, "n_half1": 20, "n_half2": 20, "halves_from_file": True,
             "dead_images": {"7": "000007@a.mrcs", "9": "000009@a.mrcs"},
+            "checks": {
+                "n_images": 30,
+                "n_particles": 40,
+                "complete": False,
+                "verdicts": [
+                    {"check": "shifts", "level": "ok", "text": "Shifts are small."},
+                    {"check": "noise", "level": "warning", "text": "Images differ in noise."},
+                    {"check": "contrast", "level": "unknown", "text": "Cannot be known: too few images."},
+                ],
+            },
             "trial_scores": {"half1": [[0, 0.1], [2, 0.2]], "half2": [[0, 0.1], [2, 0.15]]},
             "fits": {"half1": fit, "half2": fit, "full": fit},
         },

@@ -92,7 +92,7 @@ def test_it_is_well_formed(page: Page) -> None:
     assert len(set(ids)) == len(ids)
     targets = [attributes["href"][1:] for tag, attributes in page.elements if tag == "a"]
     assert set(targets) <= set(ids)
-    assert len(targets) == 12
+    assert len(targets) == 14
     for tag, attributes in page.elements:
         assert tag != "img" or attributes["alt"]
 
