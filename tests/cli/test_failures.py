@@ -134,4 +134,4 @@ def test_no_more_memory_than_allowed(particles: Path, tmp_path: Path) -> None:
     assert json.loads((run / "job.json").read_text())["peak_memory_bytes"] < limit * 10**6
     refused = in_a_process("reconstruct", particles, "-o", tmp_path / "no", "--memory", "500MB")
     assert refused.returncode == 2
-    assert "GB of memory and --memory allows 0.50 GB; allow more or downsample" in refused.stderr
+    assert "MB of memory and --memory allows 500 MB; allow more or downsample" in refused.stderr
