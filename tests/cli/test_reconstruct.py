@@ -24,7 +24,7 @@ OTHERS = {
     "gaussians_half1.safetensors", "gaussians_half2.safetensors", "gaussians.safetensors", "fsc.csv", "fsc.png",
     "slices.png", "noise.csv", "job.json", "config.yaml", "command.txt", "run.log", "README.txt", "particles.star",
     "report.html",
-    "fsc.star", "fsc.xml", "locres.cxc", "locres.png", "direction.csv", "directions.png", "views.csv",
+    "fsc.star", "fsc.xml", "locres.cxc", "locres.png", "direction.csv", "directions.png", "views.csv", "held_out.csv",
 }  # fmt: skip
 AGGREGATES = {"aggregate_half1.safetensors", "aggregate_half2.safetensors"}
 FAST = ("--max-steps", 3, "--n-gaussians", 200)
@@ -108,6 +108,7 @@ def test_screen_and_log(run: Path) -> None:
         "back-projection",
         "Local",
         "Direction",
+        "Held-out",
         "Particles",
         "Cost",
         "Open",

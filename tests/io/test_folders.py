@@ -44,5 +44,5 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 def test_space(tmp_path: Path) -> None:
     require_space(tmp_path / "not" / "there" / "yet", 1000)
-    with pytest.raises(OutputError, match=r"need about 1000000000\.00 GB and the disk of .* left; free space"):
+    with pytest.raises(OutputError, match=r"need about 1000000000\.0 GB and the disk of .* left; free space"):
         require_space(tmp_path / "new", 10**18)
