@@ -218,7 +218,9 @@ def _mark_resolution(axes: "Axes", resolution: Resolution, box_a: float, style: 
     letters = int(POINTS_PER_INCH * width_in / (_LETTER_EM * style.title_pt))
     stated = str(resolution)
     if len(stated) > letters:
-        stated = "\n".join(line for part in stated.split("; ") for line in textwrap.wrap(part, letters))
+        stated = "\n".join(
+            line for part in stated.replace("; ", ";\n").split("\n") for line in textwrap.wrap(part, letters)
+        )
     weight = "bold" if style.bold else "normal"
     axes.set_title(stated, loc="left", fontsize=style.title_pt, fontweight=weight, pad=0.7 * style.title_pt)
     if not resolution.is_resolved:
