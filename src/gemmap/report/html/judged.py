@@ -38,10 +38,10 @@ def validation(run: RunFiles) -> list[Section]:
     stated = _interval(run.part("resolutions", "map").get("interval"))
     said = [f"The stated resolution lies between {stated} with 95 %."] if stated else []
     if isinstance(found.get("bfactor_a2"), int | float):
-        said.append(f"The sharpened map was made with a B-factor of {found['bfactor_a2']:.0f} Å².")
+        said.append(f"The sharpened map was made with a B-factor of {found['bfactor_a2']:.0f} Å².".replace(" -", " −"))
     said += [str(found["caution"])] if found.get("caution") else []
     held_out = run.part("results", "held_out").get("text")
-    said += [f"{held_out}."] if isinstance(held_out, str) else []
+    said += [f"{held_out}.".replace("+-", "±")] if isinstance(held_out, str) else []
     parts += [paragraph(text) for text in said]
     warnings = found.get("warnings")
     if isinstance(warnings, list) and warnings:
