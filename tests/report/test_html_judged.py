@@ -31,7 +31,7 @@ def test_figures_stand_beside_those_of_the_back_projections(tmp_path):
     body = str(section.body)
     for text in (
         "5.00 Å (4.00 to 6.50)", "0.81", "0.70", "not measured", "4.20 Å and not resolved", "5.00 and 5.50 Å",
-        "lies between 5.20 and 6.10 Å with 95 %", "B-factor of -92 Å²", "Half-maps claim too much.",
+        "lies between 5.20 and 6.10 Å with 95 %", "B-factor of −92 Å²", "Half-maps claim too much.",
         "The &lt;mask&gt; is",
     ):  # fmt: skip
         assert text in body
