@@ -213,8 +213,8 @@ def _plot_claims(axes, groups: Mapping[tuple[str, float, float], list[Row]], col
     axes.set_yticks(range(len(groups)), labels, fontsize=8)
     axes.invert_yaxis()
     axes.set(xlabel="claimed / true resolution - 1 (%); left: too optimistic")
-    axes.legend(loc="lower right", frameon=True, fontsize=8)
-    axes.set_title("mean of the realisations; bars: standard error (thick) and range of the printed one", fontsize=10)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=3, frameon=False, fontsize=8)
+    axes.set_title("means of the sets; bars of what is printed: standard error, range", fontsize=10)
 
 
 def main() -> None:
