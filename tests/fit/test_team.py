@@ -103,9 +103,8 @@ def assert_alike(found: dict[str, Any], expected: dict[str, Any]) -> None:
     assert found["dead"] == expected["dead"] == [77]
     for name in ("half1", "half2", "full"):
         assert found[name][2] == expected[name][2]
-        # The sums differ by rounding, which the steps of a fit to so few particles amplify.
-        for ours, theirs, tolerance in zip(found[name][:2], expected[name][:2], (1e-3, 1e-5), strict=True):
-            assert np.linalg.norm(ours - theirs) < tolerance * np.linalg.norm(theirs)
+        for ours, theirs in zip(found[name][:2], expected[name][:2], strict=True):
+            assert np.linalg.norm(ours - theirs) < 1e-5 * np.linalg.norm(theirs)
 
 
 @pytest.fixture(scope="module")

@@ -34,7 +34,7 @@ def read_launch(variables: Mapping[str, str]) -> Launch | None:
     Raises
     ------
     BackendError
-        If some of the variables are missing or no numbers.
+        If some of the variables are missing or no numbers, or the rank is beyond the size.
     """
     if "WORLD_SIZE" in variables:
         launch = _of_torchrun(variables)
@@ -42,6 +42,11 @@ def read_launch(variables: Mapping[str, str]) -> Launch | None:
         launch = _of_slurm(variables)
     else:
         return None
+    if launch.rank >= launch.size:
+        raise BackendError(
+            f"This is process {launch.rank} of {launch.size}; expected 0 to {launch.size - 1}, as torchrun and srun "
+            "number them."
+        )
     return None if launch.size == 1 else launch
 
 
@@ -76,8 +81,8 @@ def _of_slurm(variables: Mapping[str, str]) -> Launch:
 
 def _first_host(nodes: str) -> str:
     """Return the first of a list as SLURM writes it, such as ``gpu[007-010,12],login``."""
-    match = re.match(r"([^\[,]+)(?:\[(\w+)[^\]]*\]([^,\[]*))?", nodes)
-    return nodes if match is None else "".join(part or "" for part in match.groups())
+    first = re.split(r",(?![^\[]*\])", nodes, maxsplit=1)[0]
+    return re.sub(r"\[(\w+)[^\]]*\]", r"\1", first)
 
 
 def _number(variables: Mapping[str, str], name: str) -> int:

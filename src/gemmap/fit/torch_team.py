@@ -27,7 +27,9 @@ _START, _PATIENCE = timedelta(minutes=10), timedelta(hours=12)
 _ADDED_AT_ONCE = 2**24
 #: So long the first process, which knows most of the run, has to speak for all.
 _COURTESY_S = 1.0
-_SAID, _REASON = "gemmap/said", "gemmap/reason"
+#: The first process, which may keep what they tell each other, waits so long for the others to have asked.
+_FAREWELL_S, _GLANCE_S = 5.0, 0.05
+_SAID, _REASON, _ASKED = "gemmap/said", "gemmap/reason", "gemmap/asked"
 
 
 class TorchTeam:
@@ -134,7 +136,7 @@ def joined(environment: Mapping[str, str] | None = None) -> Generator[Team, None
         yield TorchTeam(store)
     except BaseException as error:
         with _undisturbed():
-            if not _speaks(store, launch.rank, error):
+            if not _speaks(store, launch, error):
                 raise SaidElsewhereError(isinstance(error, KeyboardInterrupt)) from error
         raise
     finally:
@@ -147,17 +149,24 @@ def _meet(launch: Launch) -> Store:
     return store
 
 
-def _speaks(store: Store, rank: int, error: BaseException) -> bool:
+def _speaks(store: Store, launch: Launch, error: BaseException) -> bool:
     """Whether this process is the one that says why the run ends."""
     try:
         if isinstance(error, GemError):
             store.set(_REASON, str(error))
-        if rank:
+        if launch.rank:
             time.sleep(_COURTESY_S)
-        return bool(store.add(_SAID, 1) == 1)
+        is_first = bool(store.add(_SAID, 1) == 1)
+        store.add(_ASKED, 1)
+        if launch.rank == 0 and not launch.by_agent:
+            # Those that were killed never ask.
+            until = time.monotonic() + _FAREWELL_S
+            while store.add(_ASKED, 0) < launch.size and time.monotonic() < until:
+                time.sleep(_GLANCE_S)
+        return is_first
     except RuntimeError:
         # The first process kept the store, and is gone.
-        return rank == 1
+        return launch.rank == 1
 
 
 @contextmanager
