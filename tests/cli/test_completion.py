@@ -97,7 +97,8 @@ def test_zsh(tmp_path: Path) -> None:
 
 
 def test_it_can_be_installed(tmp_path: Path) -> None:
-    shell("bash", "gemmap --install-completion", tmp_path)
+    # Not the last command, which bash would become: the program looks for the shell that it was started from.
+    shell("bash", "gemmap --install-completion; exit $?", tmp_path)
     assert ".bash_completions/gemmap.sh" in (tmp_path / ".bashrc").read_text()
     assert "complete -o default -F _gemmap_completion gemmap" in shell("bash", "gemmap --show-completion", tmp_path)
 

@@ -15,7 +15,7 @@ from gemmap.fit.config import FitConfig
 from gemmap.fit.half_maps import reconstruct_halves, reconstruct_together
 from gemmap.fit.progress import Silent
 from gemmap.fit.records import Reconstruction
-from gemmap.fit.team import Alone, Team, owner, share
+from gemmap.fit.team import Alone, Team, owner, share, share_begin
 from gemmap.fit.torch_team import joined
 from gemmap.io.checkpoint import Checkpoint
 from gemmap.particles.stack import ArrayStack
@@ -191,6 +191,25 @@ def test_processes_add_gather_and_send():
 
 class Third(Alone):
     rank, size = 2, 3
+
+
+@pytest.mark.parametrize("size", [3, 4])
+def test_other_processes_have_other_shares(tmp_path, size, one_process):
+    """What two processes kept of their shares is of no use to three: it is read again."""
+    together(die_in_half_2, 2, tmp_path, survivors=1)
+    (first, found), *_ = together(reconstruct, size, tmp_path)
+    assert first == "returned", found
+    assert_alike(found, one_process)
+
+
+@pytest.mark.parametrize(("count", "size"), [(5, 3), (7, 1), (2, 4), (0, 2)])
+def test_shares_begin_where_those_before_end(count, size):
+    rows = np.arange(count) + 10
+    for rank in range(size):
+        team = Alone()
+        team.rank, team.size = rank, size
+        begin, mine = share_begin(count, team), share(rows, team)
+        np.testing.assert_array_equal(mine, rows[begin : begin + len(mine)])
 
 
 def test_shares_are_neighbours_and_all_there_is():

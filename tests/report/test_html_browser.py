@@ -6,7 +6,7 @@ Pictures of the page at both widths, light and dark, are left in the folder of t
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -202,6 +202,15 @@ def test_the_gaussians_are_shown(page: Chromium) -> None:
     assert pixels(page)["vermilion"] < 0.1 * many["vermilion"]
 
 
+def drawn(page: Chromium, wanted: Callable[[str], bool]) -> bool:
+    """Whether the map is drawn as is wanted, within some seconds."""
+    for _ in range(50):
+        if wanted(page.value("document.querySelector('#scene-view canvas').toDataURL()")):
+            return True
+        page.value("new Promise((done) => setTimeout(done, 200))")
+    return False
+
+
 def test_keys_read_values_and_turn_the_map(page: Chromium) -> None:
     page.value("document.querySelector('#plot-fsc svg[tabindex]').focus()")
     page.press("End", 35)
@@ -217,11 +226,9 @@ def test_keys_read_values_and_turn_the_map(page: Chromium) -> None:
     before = page.value("document.querySelector('#scene-view canvas').toDataURL()")
     page.value("document.querySelector('#scene-view canvas').focus()")
     page.press("ArrowRight", 39)
-    page.value("new Promise((done) => setTimeout(done, 200))")
-    turned = page.value("document.querySelector('#scene-view canvas').toDataURL()")
-    assert turned != before
-    page.value("document.getElementById('scene-reset').click(); new Promise((done) => setTimeout(done, 200))")
-    assert page.value("document.querySelector('#scene-view canvas').toDataURL()") == before
+    assert drawn(page, lambda picture: picture != before)
+    page.value("document.getElementById('scene-reset').click()")
+    assert drawn(page, lambda picture: picture == before)
 
 
 def test_every_control_is_reached_by_tab(page: Chromium) -> None:

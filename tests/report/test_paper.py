@@ -143,7 +143,7 @@ def test_the_fsc_figure_names_threshold_and_mask_and_marks_crossing_and_interval
     figure = draw("fsc", open_results(run), print_style(85.0))
     axes = figure.axes[0]
     title = " ".join(axes.get_title(loc="left").split())
-    assert title == "10.50 Å (95 %: 10.10 to 11.20 Å cross-FSC 0.5, soft mask from the map)"
+    assert title == "10.50 Å (95 %: 10.10 to 11.20 Å; cross-FSC 0.5, soft mask from the map)"
     frequency = 12.19 / (32 * 4.0)
     (mark,) = [line for line in axes.lines if line.get_marker() == "o"]
     assert (mark.get_xdata()[0], mark.get_ydata()[0]) == pytest.approx((frequency, 0.5))

@@ -10,10 +10,16 @@ from gemmap.fit.aggregate import Accumulator
 from gemmap.fit.aggregate_on_device import DeviceAccumulator
 from gemmap.fit.aggregate_tensors import aggregate_from_tensors, aggregate_to_tensors
 from gemmap.fit.keeper import Piece, RunState
-from gemmap.fit.pieces import accumulator_from_piece, accumulator_to_piece, dead_from_piece, dead_to_piece
+from gemmap.fit.pieces import (
+    accumulator_from_piece,
+    accumulator_to_piece,
+    dead_from_piece,
+    dead_to_piece,
+    is_of_share,
+)
 from gemmap.fit.progress import Progress, stage
 from gemmap.fit.split import N_SETS, Split, places
-from gemmap.fit.team import Alone, Team, share
+from gemmap.fit.team import Alone, Team, share, share_begin
 from gemmap.geometry.symmetry import NO_SYMMETRY, PointGroup
 from gemmap.particles.batches import images_per_chunk, read_ahead
 from gemmap.particles.dead_images import DeadImages, named
@@ -61,12 +67,13 @@ def aggregate_half(
         _accumulator(stack.box_px, table.pixel_size_a, symmetry, device, device_images, progress) for _ in range(N_SETS)
     ]
     names = [f"half{half}_pass{which}" for which in range(N_SETS)]
-    done = 0
+    begin, done, count = share_begin(len(rows), team), 0, len(share(rows, team))
     for name, accumulator in zip(names, accumulators, strict=True):
         piece = state.recall(name)
-        done = 0 if piece is None else accumulator_from_piece(piece, accumulator)
+        if piece is not None and is_of_share(piece, begin, count):
+            done = accumulator_from_piece(piece, accumulator)
     if done:
-        progress.note(f"half {half}: {done:,} of {len(share(rows, team)):,} particles were inserted before")
+        progress.note(f"half {half}: {done:,} of {count:,} particles were inserted before")
     place = np.full(len(table), -1)
     place[rows] = places(table.original_image[rows])
     rows = share(rows, team)
@@ -84,14 +91,14 @@ def aggregate_half(
             if done < len(rows) and state.due():
                 state.hold(
                     **_dead_piece(dead),
-                    **{n: accumulator_to_piece(a, done) for n, a in zip(names, accumulators, strict=True)},
+                    **{n: accumulator_to_piece(a, done, begin) for n, a in zip(names, accumulators, strict=True)},
                 )
                 state.save(STAGE)
     if team.size > 1:
         # The share of this process is kept as it is: when the run goes on, all processes add up again.
         state.hold(
             **_dead_piece(dead),
-            **{n: accumulator_to_piece(a, len(rows)) for n, a in zip(names, accumulators, strict=True)},
+            **{n: accumulator_to_piece(a, len(rows), begin) for n, a in zip(names, accumulators, strict=True)},
         )
         state.save(STAGE, at_once=True)
         _add_up(accumulators, dead, team)

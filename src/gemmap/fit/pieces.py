@@ -23,9 +23,15 @@ from gemmap.particles.dead_images import DeadImages
 _AGREEMENT_KINDS = ("held_out", "fitted")
 
 
-def accumulator_to_piece(accumulator: Accumulator, done: int) -> Piece:
-    """Return the sums so far, not copied; ``done`` particles of the half were read for them."""
-    return {"sums": torch.from_numpy(accumulator.sums)}, {"n_particles": accumulator.n_particles, "done": done}
+def accumulator_to_piece(accumulator: Accumulator, done: int, begin: int = 0) -> Piece:
+    """Return the sums so far, not copied; ``done`` particles of the half, from ``begin`` on, were read for them."""
+    values = {"n_particles": accumulator.n_particles, "begin": begin, "done": done}
+    return {"sums": torch.from_numpy(accumulator.sums)}, values
+
+
+def is_of_share(piece: Piece, begin: int, count: int) -> bool:
+    """Whether sums are of the first particles of a share: other processes of a run have others, so may those before."""
+    return bool(piece[1]["begin"] == begin and piece[1]["done"] <= count)
 
 
 def accumulator_from_piece(piece: Piece, into: Accumulator) -> int:

@@ -64,6 +64,12 @@ class Alone:
         raise AssertionError(f"process {of} of a team of one")
 
 
+def share_begin(count: int, team: Team) -> int:
+    """Return how many of ``count`` rows come before those that `share` gives this process."""
+    each, more = divmod(count, team.size)
+    return team.rank * each + min(team.rank, more)
+
+
 def share(rows: Int[np.ndarray, " n"], team: Team) -> Int[np.ndarray, " m"]:
     """Return the rows that this process reads: a run of neighbours, which mostly lie in the same stacks."""
     return np.array_split(rows, team.size)[team.rank]
