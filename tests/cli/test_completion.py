@@ -100,7 +100,9 @@ def test_it_can_be_installed(tmp_path: Path) -> None:
     # Not the last command, which bash would become: the program looks for the shell that it was started from.
     shell("bash", "gemmap --install-completion; exit $?", tmp_path)
     assert ".bash_completions/gemmap.sh" in (tmp_path / ".bashrc").read_text()
-    assert "complete -o default -F _gemmap_completion gemmap" in shell("bash", "gemmap --show-completion", tmp_path)
+    assert "complete -o default -F _gemmap_completion gemmap" in shell(
+        "bash", "gemmap --show-completion; exit $?", tmp_path
+    )
 
 
 @pytest.mark.parametrize("words", ["gemmap ", "gemmap reconstruct --", "gemmap reconstruct --engine "])

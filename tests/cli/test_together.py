@@ -143,8 +143,10 @@ def test_processes_that_see_other_particles_are_refused(simulated: Path, tmp_pat
 
 @pytest.mark.parametrize(
     "where",
-    ["gemmap.fit.source aggregate_half 2", "gemmap.fit.half_maps fit 1"],
-    ids=["in the pass", "in the fit"],
+    [
+        pytest.param("gemmap.fit.source aggregate_half 2", marks=pytest.mark.slow, id="in the pass"),
+        pytest.param("gemmap.fit.half_maps fit 1", id="in the fit"),
+    ],
 )
 def test_a_killed_process_ends_the_run_with_a_sentence_and_it_goes_on(
     gemmap: Callable, simulated: Path, tmp_path: Path, alone: Path, where: str
@@ -167,6 +169,7 @@ def test_a_killed_process_ends_the_run_with_a_sentence_and_it_goes_on(
     assert_same_maps(run, alone)
 
 
+@pytest.mark.slow
 def test_processes_go_on_together(simulated: Path, tmp_path: Path, alone: Path) -> None:
     """Both are killed; both are started again, and the second knows what to do without the first one's words."""
     run = tmp_path / "run"

@@ -193,7 +193,7 @@ class Third(Alone):
     rank, size = 2, 3
 
 
-@pytest.mark.parametrize("size", [3, 4])
+@pytest.mark.parametrize("size", [3, pytest.param(4, marks=pytest.mark.slow)])
 def test_other_processes_have_other_shares(tmp_path, size, one_process):
     """What two processes kept of their shares is of no use to three: it is read again."""
     together(die_in_half_2, 2, tmp_path, survivors=1)
