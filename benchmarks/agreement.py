@@ -19,7 +19,8 @@ from peers import pixel_size_of
 from score import mean_fsc, resolution_a, truth_fsc
 from truth_maps import read_map
 
-from gemmap.fit.images import Particles, batch_gradient, image_batches
+from gemmap.fit.batch_gradients import batch_gradient
+from gemmap.fit.image_batches import Particles, image_batches
 from gemmap.fit.init import at_random
 from gemmap.fit.keeper import Forgetful, RunState
 from gemmap.fit.normal import NormalEquations
@@ -96,8 +97,9 @@ def gradients(star: Path, count: int = 20000, seed: int = 0) -> list[str]:
     by_aggregate = at.gather(equations.gradient(at.voxelize(region.size))[0])
     particles = Particles(table, stack, rows, 1.0 / noise, table.optics_group)
     by_images = [torch.zeros_like(t) for t in by_aggregate]
-    for batch in image_batches(particles, Schedule(epochs=1, batch_size=64), seed, 0, torch.device("cpu")):
-        for sums, part in zip(by_images, batch_gradient(at, batch, equations.unit)[0], strict=True):
+    for share in image_batches(particles, Schedule(epochs=1, batch_size=64), seed, 0, torch.device("cpu")):
+        assert share.batch is not None
+        for sums, part in zip(by_images, batch_gradient(at, share.batch, equations.unit)[0], strict=True):
             sums += part
     lines = ["", "| derivative by | relative L2 of the difference | cosine |", "|---|---|---|"]
     for name, a, b in zip(("centre", "log scale", "quaternion", "log mass"), by_images, by_aggregate, strict=True):

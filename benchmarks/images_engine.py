@@ -25,8 +25,9 @@ from step_report import report
 from torch import Tensor
 
 from gemmap.fit.adam import Adam
+from gemmap.fit.batch_gradients import batch_gradient
+from gemmap.fit.image_batches import PosedBatch
 from gemmap.fit.image_loss import ImageBatch, image_loss
-from gemmap.fit.images import PosedBatch, batch_gradient
 from gemmap.fit.parameters import Parameters, bound
 from gemmap.kernels import ops, threads
 from gemmap.kernels.cpu_projector import LANES

@@ -23,7 +23,8 @@ from gemmap.fit.choice import TRIED
 from gemmap.fit.config import FitConfig
 from gemmap.fit.diameter import estimate_diameter_px
 from gemmap.fit.gaussian_fit import Step, fit_gaussians
-from gemmap.fit.images import Particles, train
+from gemmap.fit.image_batches import Particles
+from gemmap.fit.images import train
 from gemmap.fit.init import VoxelStart, at_random, default_count
 from gemmap.fit.keeper import Forgetful, RunState
 from gemmap.fit.noise_power import NOISE_IMAGES

@@ -159,7 +159,7 @@ def test_kill_9_while_it_goes_through_the_images(gemmap: Callable, simulated: Pa
     outcome = gemmap("reconstruct", simulated / "particles.star", "-o", whole, *options)
     assert outcome.code == 0, outcome.err
     again = ("reconstruct", "--resume", run, "-q")
-    batch = "gemmap.fit.images batch_gradient"
+    batch = "gemmap.fit.batch_gradients batch_gradient"
     killed(f"{batch} 4", "reconstruct", simulated / "particles.star", "-o", run, *options, *KEEP_ALL)
     assert "fit half1 training" in Checkpoint(run / "checkpoint", 0).names()
     killed(f"{batch} 13", *again)  # seven batches of half 1 are left

@@ -13,7 +13,7 @@ from gemmap.evidence.noise_substitution import substitute_noise
 from gemmap.evidence.particle_count import count_particles, fit_line
 from gemmap.evidence.pure_noise import FIRST_SHELL, chance, reconstruct_noise
 from gemmap.fit.half_maps import fit_half_maps
-from gemmap.fit.images import Particles
+from gemmap.fit.image_batches import Particles
 from gemmap.fit.progress import Silent
 from gemmap.fit.schedule import Schedule
 from gemmap.fit.source import ImageSource

@@ -9,8 +9,10 @@ import torch
 from fit_cases import aggregate_of, correlation, particles, phantom
 
 from gemmap.errors import InputError, NumericsError
+from gemmap.fit.batch_gradients import batch_gradient
+from gemmap.fit.image_batches import Particles, PosedBatch
 from gemmap.fit.image_loss import ImageBatch
-from gemmap.fit.images import Particles, PosedBatch, Trained, batch_gradient, train
+from gemmap.fit.images import Trained, train
 from gemmap.fit.init import at_random, from_voxels
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.parameters import Parameters

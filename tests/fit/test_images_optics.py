@@ -9,7 +9,8 @@ import torch
 from fit_cases import PIXEL_SIZE_A, aggregate_of, correlation, particles, phantom
 
 from gemmap.fit.aggregate import Accumulator
-from gemmap.fit.images import Particles, batch_gradient, image_batches
+from gemmap.fit.batch_gradients import batch_gradient
+from gemmap.fit.image_batches import Particles, image_batches
 from gemmap.fit.init import at_random
 from gemmap.fit.normal import NormalEquations
 from gemmap.fit.parameters import Parameters
@@ -54,7 +55,9 @@ def of_conditions(groups: list[OpticsGroup]) -> Particles:
 
 
 def all_images(particles_: Particles, loss: str = "whitened"):
-    return next(image_batches(particles_, Schedule(batch_size=N, loss=loss), 0, 0, CPU))
+    batch = next(image_batches(particles_, Schedule(batch_size=N, loss=loss), 0, 0, CPU)).batch
+    assert batch is not None
+    return batch
 
 
 @pytest.mark.parametrize("name", [*CONDITIONS, "mixed"])

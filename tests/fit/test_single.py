@@ -8,7 +8,7 @@ from fit_cases import aggregate_of, correlation, particles, phantom
 
 from gemmap.fit.choice import TRIED, Settings
 from gemmap.fit.config import FitConfig
-from gemmap.fit.images import Particles
+from gemmap.fit.image_batches import Particles
 from gemmap.fit.keeper import Forgetful, RunState
 from gemmap.fit.progress import Silent
 from gemmap.fit.region import Region

@@ -13,7 +13,7 @@ from gemmap.fit.config import FitConfig
 from gemmap.fit.copies import Copies
 from gemmap.fit.diameter import estimate_diameter_px
 from gemmap.fit.half_maps import reconstruct_halves
-from gemmap.fit.images import Particles
+from gemmap.fit.image_batches import Particles
 from gemmap.fit.init import VoxelStart
 from gemmap.fit.keeper import Forgetful, RunState
 from gemmap.fit.progress import Silent

@@ -3,6 +3,7 @@
 import multiprocessing
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gemmap.fit.config import FitConfig
 from gemmap.fit.half_maps import reconstruct_halves, reconstruct_together
 from gemmap.fit.progress import Silent
 from gemmap.fit.records import Reconstruction
+from gemmap.fit.schedule import Schedule
 from gemmap.fit.team import Alone, Team, owner, share, share_begin
 from gemmap.fit.torch_team import joined
 from gemmap.io.checkpoint import Checkpoint
@@ -160,6 +162,25 @@ def lose_the_other(team: Team, _: None) -> str | None:
     except BackendError as error:
         return str(error)
     return None
+
+
+BY_IMAGES = replace(CONFIG, schedule=Schedule(epochs=2, batch_size=9))
+
+
+def reconstruct_by_images(team: Team, symmetry: str) -> dict[str, Any] | None:
+    config = replace(BY_IMAGES, symmetry=symmetry)
+    return summary(reconstruct_together(*particles(), config, Silent(), team))
+
+
+@pytest.mark.parametrize(("size", "symmetry"), [(2, "C1"), (4, "C1"), pytest.param(3, "C2", marks=pytest.mark.slow)])
+def test_batches_are_shared_and_the_maps_are_those_of_one_process(size, symmetry):
+    """Also where a crew's last batch has fewer particles than processes."""
+    expected = reconstruct_by_images(Alone(), symmetry)
+    assert expected is not None
+    (first, found), *others = together(reconstruct_by_images, size, symmetry)
+    assert first == "returned", found
+    assert_alike(found, expected)
+    assert others == [("returned", None)] * (size - 1)
 
 
 def test_losing_a_process_is_a_sentence():

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from gemmap.fit.config import Shape
 from gemmap.fit.gaussian_fit import Step, fit_gaussians
-from gemmap.fit.images import Particles, train
+from gemmap.fit.image_batches import Particles
+from gemmap.fit.images import train
 from gemmap.fit.init import VoxelStart, at_random
 from gemmap.fit.keeper import RunState
 from gemmap.fit.moments import Moment

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from gemmap._types import Volume
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.aggregate_tensors import aggregate_from_tensors, aggregate_to_tensors
+from gemmap.fit.batch_gradients import end_fits, help_fits
 from gemmap.fit.choice import Choice, joint
 from gemmap.fit.config import FitConfig
+from gemmap.fit.copies import Copies
 from gemmap.fit.extent import Extent
 from gemmap.fit.init import default_count
 from gemmap.fit.keeper import Forgetful, Keeper, RunState
@@ -29,7 +32,7 @@ from gemmap.fit.residual import error_variance
 from gemmap.fit.single import fit
 from gemmap.fit.source import ImageSource, Source
 from gemmap.fit.split import Split
-from gemmap.fit.team import Team, owner
+from gemmap.fit.team import Team, helped_half, owner
 from gemmap.fit.trials import choose
 from gemmap.particles.stack import ImageStack
 from gemmap.particles.table import ParticleTable
@@ -105,6 +108,9 @@ def reconstruct_together(
 ) -> Reconstruction | None:
     """Do the same with several processes: each inserts a share of the particles, and the first two fit a half each.
 
+    Where a fit goes back to the images, each of its batches is shared: among the even or odd processes for half 1 or 2,
+    among all for the last fit.
+
     Returns
     -------
     Reconstruction or None
@@ -114,7 +120,12 @@ def reconstruct_together(
     source = ImageSource.measure(table, stack, config, progress, state, team)
     run = _Run(source, config, progress, mask, state)
     halves = _fit_halves_together(run, team)
-    return _finish(run, halves) if team.rank == 0 else None
+    if team.rank:
+        _help(run, None)
+        return None
+    whole = _finish(run, halves)
+    _dismiss(run, None)
+    return whole
 
 
 def fit_half_maps(
@@ -161,6 +172,11 @@ def _fit_halves_together(run: _Run, team: Team) -> dict[int, _Half]:
     mine = {half: split for half, (split, own) in splits.items() if own == team.rank}
     del splits
     halves = {half: _fit_half(run, half, mine.pop(half)) for half in sorted(mine)}
+    half_of_crew = helped_half(team)
+    if halves:
+        _dismiss(run, half_of_crew)
+    else:
+        _help(run, half_of_crew)
     for half in (1, 2):
         own = owner(half, team)
         if own != 0 and team.rank == own:
@@ -168,6 +184,21 @@ def _fit_halves_together(run: _Run, team: Team) -> dict[int, _Half]:
         elif own != 0 and team.rank == 0:
             halves[half] = _take_over(run, half, own, team)
     return halves
+
+
+def _help(run: _Run, half: int | None) -> None:
+    """Compute shares of batches, for the engine that goes back to the images, while another process fits a half."""
+    particles, schedule = run.source.particles(half), run.config.schedule
+    if particles is not None and schedule is not None:
+        device = torch.device(run.config.device)
+        help_fits(particles, schedule, Copies.of(run.config.group, device), device)
+
+
+def _dismiss(run: _Run, half: int | None) -> None:
+    """End the help that this process has had."""
+    particles = run.source.particles(half)
+    if particles is not None and run.config.schedule is not None:
+        end_fits(particles.crew)
 
 
 def _hand_over(half: _Half, team: Team) -> None:

@@ -10,7 +10,7 @@ from gemmap._types import Bool, Curve, Float, Int
 from gemmap.errors import InputError
 from gemmap.fit.aggregate import Aggregate
 from gemmap.fit.extent import UNKNOWN_END, UNKNOWN_RADIUS, Extent
-from gemmap.fit.images import Particles
+from gemmap.fit.image_batches import Particles
 from gemmap.fit.split import N_SETS, Split
 
 #: Spectra of more parts are not shown one by one.

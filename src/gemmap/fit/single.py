@@ -10,7 +10,7 @@ from gemmap.fit.choice import Settings
 from gemmap.fit.config import FitConfig
 from gemmap.fit.copies import Copies
 from gemmap.fit.descent import fit_to_aggregate, fit_to_images
-from gemmap.fit.images import Particles
+from gemmap.fit.image_batches import Particles
 from gemmap.fit.init import VoxelStart
 from gemmap.fit.keeper import RunState
 from gemmap.fit.moments import Moment

@@ -9,14 +9,14 @@ import numpy as np
 from gemmap._types import Curve, Float, Int
 from gemmap.fit.config import FitConfig
 from gemmap.fit.extent import Extent, find_extent, particle_circles
-from gemmap.fit.images import Particles
+from gemmap.fit.image_batches import Particles
 from gemmap.fit.keeper import RunState
 from gemmap.fit.noise_power import inverse_noise, noise_power_of_groups
 from gemmap.fit.one_pass import aggregate_half, recall_dead
 from gemmap.fit.progress import Progress
 from gemmap.fit.split import Split
 from gemmap.fit.symmetry_check import check_symmetry
-from gemmap.fit.team import Alone, Team
+from gemmap.fit.team import N_HALVES, Alone, Team
 from gemmap.particles.background import NormalisedStack, WindowedStack
 from gemmap.particles.dead_images import DeadImages
 from gemmap.particles.stack import ImageStack
@@ -85,6 +85,8 @@ class ImageSource:
         What images are weighed by, 1/sigma^2, by half.
     asymmetry
         Part of what the images of a half have in common that speaks against the symmetry; empty without one.
+    crew
+        Processes of the team that share the batches of a half.
     """
 
     table: ParticleTable
@@ -99,6 +101,7 @@ class ImageSource:
     noise: Mapping[int, Float[np.ndarray, "g s"]]
     weights: Mapping[int, Float[np.ndarray, "g s"]]
     asymmetry: Mapping[int, float]
+    crew: Team
 
     @classmethod
     def measure(
@@ -125,9 +128,9 @@ class ImageSource:
             stack = WindowedStack(stack, circles)
         weights = {half: inverse_noise(table.optics, noise[half]) for half in (1, 2)}
         asymmetry = {half: one.part for half, one in found.items() if one is not None}
-        return cls(
-            table, stack, config, progress, state, team or Alone(), dead, rows, extents, noise, weights, asymmetry
-        )
+        team = team or Alone()
+        crew = Alone() if config.schedule is None else team.divide(N_HALVES)
+        return cls(table, stack, config, progress, state, team, dead, rows, extents, noise, weights, asymmetry, crew)
 
     @property
     def n_particles(self) -> int:
@@ -158,15 +161,18 @@ class ImageSource:
         )  # fmt: skip
 
     def particles(self, half: int | None) -> Particles:
-        """Particles of a half, weighed by its own noise, or all of both, each weighed by its half's."""
+        """Particles of a half, weighed by its own noise, or all of both, each weighed by its half's.
+
+        Processes of a team share those of the half that their crew fits, and those of both.
+        """
         table = self.table
         if half is not None:
             return Particles(
-                table, self.stack, self.dead.living(self.rows[half]), self.weights[half], table.optics_group
+                table, self.stack, self.dead.living(self.rows[half]), self.weights[half], table.optics_group, self.crew
             )
         of_both = np.concatenate([self.weights[1], self.weights[2]])
         own = table.optics_group + len(self.weights[1]) * (table.half - 1)
-        return Particles(table, self.stack, self.dead.living(np.arange(len(table))), of_both, own)
+        return Particles(table, self.stack, self.dead.living(np.arange(len(table))), of_both, own, self.team)
 
     def noise_spectra(self) -> dict[str, Curve]:
         """Noise power of every half and optics group, by name."""

@@ -8,6 +8,8 @@ import numpy as np
 from gemmap._types import Int
 from gemmap.fit.keeper import Piece
 
+N_HALVES = 2
+
 
 class Team(Protocol):
     """The processes of a run; all of them call the collective methods in the same order.
@@ -31,6 +33,9 @@ class Team(Protocol):
     def add_up(self, array: np.ndarray) -> None:
         """Replace an array, on every process, by the sum over all of them (collective)."""
 
+    def pass_on(self, array: np.ndarray) -> None:
+        """Replace an array, on every process, by that of process 0 (collective)."""
+
     def gather(self, value: Any) -> Sequence[Any]:
         """Return the small values that all processes give, by rank, on every process (collective)."""
 
@@ -39,6 +44,9 @@ class Team(Protocol):
 
     def receive(self, of: int) -> Piece:
         """Return the piece that another process sends."""
+
+    def divide(self, crews: int) -> "Team":
+        """Deal the processes out to crews in turn, and return this process's, numbered anew from 0 (collective)."""
 
 
 class Alone:
@@ -51,6 +59,9 @@ class Alone:
     def add_up(self, array: np.ndarray) -> None:
         """The sum over one process is there already."""
 
+    def pass_on(self, array: np.ndarray) -> None:
+        """The array of the one process is there already."""
+
     def gather(self, value: Any) -> Sequence[Any]:
         """Return the value of the one process."""
         return [value]
@@ -62,6 +73,10 @@ class Alone:
     def receive(self, of: int) -> Piece:
         """There is nobody to receive from."""
         raise AssertionError(f"process {of} of a team of one")
+
+    def divide(self, crews: int) -> Team:
+        """One process is the only one of its crew."""
+        return self
 
 
 def share_begin(count: int, team: Team) -> int:
@@ -78,3 +93,8 @@ def share(rows: Int[np.ndarray, " n"], team: Team) -> Int[np.ndarray, " m"]:
 def owner(half: int, team: Team) -> int:
     """Return the process that fits a half: the first two each have one, the first both if it is alone."""
     return (half - 1) % team.size
+
+
+def helped_half(team: Team) -> int:
+    """Return the half whose owner a further process helps: that of the crew which `Team.divide` deals it out to."""
+    return team.rank % N_HALVES + 1

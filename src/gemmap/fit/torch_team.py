@@ -33,11 +33,11 @@ _SAID, _REASON, _ASKED = "gemmap/said", "gemmap/reason", "gemmap/asked"
 
 
 class TorchTeam:
-    """The processes of the default group of torch.distributed, which talk on CPUs (Gloo): implements ``Team``."""
+    """The processes of a group of torch.distributed, all of them or a crew, which talk on CPUs (Gloo): a ``Team``."""
 
-    def __init__(self, store: Store) -> None:
-        self.rank, self.size = dist.get_rank(), dist.get_world_size()
-        self._store = store
+    def __init__(self, store: Store, group: dist.ProcessGroup | None) -> None:
+        self.rank, self.size = dist.get_rank(group), dist.get_world_size(group)
+        self._store, self._group = store, group
         cores = os.sched_getaffinity(0)
         everyone = self.gather((socket.gethostname(), cores))
         here = [rank for rank, (host, _) in enumerate(everyone) if host == everyone[self.rank][0]]
@@ -52,13 +52,18 @@ class TorchTeam:
         assert np.shares_memory(array, flat.numpy()), "the array is not contiguous"
         with self._told():
             for start in range(0, len(flat), _ADDED_AT_ONCE):
-                dist.all_reduce(flat[start : start + _ADDED_AT_ONCE])
+                dist.all_reduce(flat[start : start + _ADDED_AT_ONCE], group=self._group)
+
+    def pass_on(self, array: np.ndarray) -> None:
+        """Replace an array by that of process 0."""
+        with self._told():
+            dist.broadcast(torch.from_numpy(array), group=self._group, group_src=0)
 
     def gather(self, value: Any) -> Sequence[Any]:
         """Return the values of all processes."""
         values: list[Any] = [None] * self.size
         with self._told():
-            dist.all_gather_object(values, value)
+            dist.all_gather_object(values, value, group=self._group)
         return values
 
     def send(self, piece: Piece, to: int) -> None:
@@ -67,22 +72,30 @@ class TorchTeam:
         arrays = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
         layout = {name: (tuple(tensor.shape), tensor.dtype) for name, tensor in arrays.items()}
         with self._told():
-            dist.send_object_list([layout, dict(values)], to)
+            dist.send_object_list([layout, dict(values)], group=self._group, group_dst=to)
             for tensor in arrays.values():
                 if tensor.numel():
-                    dist.send(tensor, to)
+                    dist.send(tensor, group=self._group, group_dst=to)
 
     def receive(self, of: int) -> Piece:
         """Return the piece that another process sends."""
         told: list[Any] = [None, None]
         with self._told():
-            dist.recv_object_list(told, of)
+            dist.recv_object_list(told, group=self._group, group_src=of)
             layout, values = told
             tensors = {name: torch.empty(shape, dtype=kind) for name, (shape, kind) in layout.items()}
             for tensor in tensors.values():
                 if tensor.numel():
-                    dist.recv(tensor, of)
+                    dist.recv(tensor, group=self._group, group_src=of)
         return tensors, values
+
+    def divide(self, crews: int) -> Team:
+        """Deal the processes out to crews in turn, and return this process's."""
+        ranks = [list(range(crew, self.size, crews)) for crew in range(min(crews, self.size))]
+        with self._told():
+            groups = [dist.new_group(crew, timeout=_PATIENCE) if len(crew) > 1 else None for crew in ranks]
+        mine = groups[self.rank % crews]
+        return Alone() if mine is None else TorchTeam(self._store, mine)
 
     @contextmanager
     def _told(self) -> Generator[None, None, None]:
@@ -133,7 +146,7 @@ def joined(environment: Mapping[str, str] | None = None) -> Generator[Team, None
             f"{launch.port}."
         ) from error
     try:
-        yield TorchTeam(store)
+        yield TorchTeam(store, dist.group.WORLD)
     except BaseException as error:
         with _undisturbed():
             if not _speaks(store, launch, error):
