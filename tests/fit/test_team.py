@@ -183,6 +183,43 @@ def test_batches_are_shared_and_the_maps_are_those_of_one_process(size, symmetry
     assert others == [("returned", None)] * (size - 1)
 
 
+def die_in_the_last_fit(team: Team, folder: Path) -> dict[str, Any] | None:
+    """The second process has fitted its half, and is killed while it helps with the fit of all particles."""
+    import os
+
+    import gemmap.fit.batch_gradients as module
+
+    gradient, batches_of_half = module.batch_gradient, BY_IMAGES.schedule.steps(N) if BY_IMAGES.schedule else 0
+    calls = 0
+
+    def compute_or_die(*arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if team.rank == 1 and calls == batches_of_half + 5:
+            os._exit(9)
+        return gradient(*arguments)
+
+    module.batch_gradient = compute_or_die
+    return go_on_by_images(team, folder)
+
+
+def go_on_by_images(team: Team, folder: Path) -> dict[str, Any] | None:
+    keeper = Checkpoint(folder / f"rank{team.rank}", 0.0)
+    return summary(reconstruct_together(*particles(), BY_IMAGES, Silent(), team, keeper=keeper))
+
+
+def test_a_helper_that_dies_ends_the_run_with_a_sentence_and_it_goes_on(tmp_path):
+    ((kind, text),) = together(die_in_the_last_fit, 2, tmp_path, survivors=1)
+    assert kind == "failed"
+    assert "Another process of this run ended" in text
+    assert any(name.startswith("fit full training") for name in Checkpoint(tmp_path / "rank0", 0.0).names())
+    expected = reconstruct_by_images(Alone(), "C1")
+    assert expected is not None
+    (first, found), _ = together(go_on_by_images, 2, tmp_path)
+    assert first == "returned", found
+    assert_alike(found, expected)
+
+
 def test_losing_a_process_is_a_sentence():
     ((kind, text),) = together(lose_the_other, 2, survivors=1)
     assert kind == "returned"
