@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 from fit_cases import PIXEL_SIZE_A, aggregate_of, particles, phantom, shell_correlation, shell_mean_weight
 
 from gemmap.errors import NumericsError
 from gemmap.fit.aggregate import Accumulator, grid_size
-from gemmap.fit.backprojection import DAMPING, back_projection, to_fourier_space, to_real_space
+from gemmap.fit.backprojection import DAMPING, back_projection, to_real_space, transform_of
 
 SHARP = phantom(9, 40, sigma=0.7)
 
@@ -59,21 +60,42 @@ def test_the_map_follows_the_unit_of_the_images(grey):
     np.testing.assert_allclose(scaled, grey * plain, atol=1e-4 * grey * np.abs(plain).max())
 
 
-@pytest.mark.parametrize("box", [15, 16])
+def whole_transform(volume):
+    """All planes of a map's transform in the order of an aggregate, (z, y, x)."""
+    m = grid_size(len(volume))
+    return transform_of(volume, m)(slice(0, m // 2 + 1)).permute(2, 1, 0).numpy()
+
+
+@pytest.mark.parametrize("box", [1, 2, 15, 16])
 def test_to_fourier_space_and_back(box):
     volume = np.random.default_rng(0).normal(size=(box,) * 3).astype(np.float32)
-    there = to_fourier_space(volume, grid_size(box))
-    assert there.dtype == np.complex64
-    np.testing.assert_allclose(to_real_space(there, box), volume, atol=1e-5)
+    before, m = volume.copy(), grid_size(box)
+    there = transform_of(volume, m)
+    np.testing.assert_array_equal(volume, before)
+    assert there(slice(0, 1)).dtype == torch.complex64
+    np.testing.assert_allclose(to_real_space(there, m, box), volume, atol=1e-5)
     dot = np.zeros((box,) * 3, np.float32)
     dot[(box // 2,) * 3] = 1.0
-    np.testing.assert_allclose(to_fourier_space(dot, grid_size(box)), 1.0, atol=1e-5)
+    np.testing.assert_allclose(whole_transform(dot), 1.0, atol=1e-5)
+
+
+def test_a_map_is_back_projected_by_the_formula():
+    aggregate = aggregate_of(*particles(SHARP, 60, 24, noise=1.0))
+    m, w = aggregate.grid_px, aggregate.weight
+    transform = aggregate.numerator.astype(complex) / (w + DAMPING * w[w > 0].mean(dtype=float))
+    cut = slice(m // 2 - 12, m // 2 + 12)
+    window = np.sinc((np.arange(24) - 12) / m) ** 2
+    volume = np.fft.fftshift(np.fft.irfftn(transform, s=(m, m, m)))[cut, cut, cut]
+    expected = volume / (window[:, None, None] * window[:, None] * window)
+    found = back_projection(aggregate)
+    assert found.dtype == np.float32
+    assert np.linalg.norm(found - expected) < 1e-6 * np.linalg.norm(expected)
 
 
 def test_a_map_in_fourier_space_is_what_its_images_add_up_to():
     """W F of the truth is the numerator of its noise-free images, but for the error of trilinear interpolation."""
     aggregate = aggregate_of(*particles(SHARP, 400, 32, noise=0.0))
-    expected = aggregate.weight * to_fourier_space(SHARP.volume(32), aggregate.grid_px)
+    expected = aggregate.weight * whole_transform(SHARP.volume(32))
     error = np.linalg.norm(aggregate.numerator - expected) / np.linalg.norm(expected)
     assert error < 0.1
 

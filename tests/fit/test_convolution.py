@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from gemmap.fit import convolution
-from gemmap.fit.convolution import convolve, to_planes
+from gemmap.fit import grid_planes
+from gemmap.fit.convolution import convolve
+
+
+def to_planes(transform):
+    """The transform of a kernel, as rfftn gives it, in the order that `convolve` takes."""
+    return transform.permute(2, 1, 0).contiguous()
 
 
 def symmetric_kernel(m, seed=0):
@@ -28,7 +33,7 @@ def direct(volume, kernel):
 @pytest.mark.parametrize("room", [1, 2**21])
 def test_convolution_is_the_sum_over_lags(monkeypatch, d, m, room):
     """A transposed axis would show: neither volume nor kernel has a symmetry but that of inversion."""
-    monkeypatch.setattr(convolution, "_CPU_BYTES", room)
+    monkeypatch.setattr(grid_planes, "_CPU_BYTES", room)
     kernel = symmetric_kernel(m)
     volume = np.random.default_rng(1).normal(size=(d, d, d))
     planes = to_planes(torch.from_numpy(np.fft.rfftn(kernel).real))

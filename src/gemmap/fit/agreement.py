@@ -22,9 +22,10 @@ from typing import Self
 
 import numpy as np
 
-from gemmap._types import Complex, Curve, Volume
+from gemmap._types import Curve, Float, Volume
 from gemmap.fit.aggregate import Aggregate
-from gemmap.fit.backprojection import to_fourier_space
+from gemmap.fit.backprojection import transform_of
+from gemmap.fit.grid_planes import PlanesAt, over_planes
 from gemmap.geometry.grids import frequencies
 from gemmap.geometry.symmetry import point_group
 
@@ -121,25 +122,23 @@ def agreements(volumes: Mapping[str, Volume], *sets: Aggregate) -> tuple[dict[st
     """Compare maps with the sums of some particles, by the formulas above: one dictionary for each set of sums."""
     found: tuple[dict[str, Agreement], ...] = tuple({} for _ in sets)
     for name, volume in volumes.items():
-        transform = to_fourier_space(volume, sets[0].grid_px)
+        transform = transform_of(volume, sets[0].grid_px)
         for of, sums in zip(found, sets, strict=True):
             of[name] = _agreement(transform, sums)
     return found
 
 
-def _agreement(transform: Complex[np.ndarray, "m m h"], sums: Aggregate) -> Agreement:
+def _agreement(transform: PlanesAt, sums: Aggregate) -> Agreement:
+    from gemmap.kernels.cpu_planes import sum_agreement
+
     m, box, n = sums.grid_px, sums.box_px, sums.box_px // 2 + 1
-    k, x = (axis.astype(np.float32) * np.float32(box / m) for axis in (frequencies(m), np.arange(m // 2 + 1)))
-    # The half of the grid stands for all of it, but for the plane x = 0.
-    both = np.where(x == 0, np.float32(1.0), np.float32(2.0))
-    in_plane, totals = (k**2)[:, None] + x**2, np.zeros((2, n + 1))
-    # Plane by plane: arrays of the whole grid would be ten times slower to walk through.
-    for kz, values, numerator, weight in zip(k, transform, sums.numerator, sums.weight, strict=True):
-        shell = np.minimum(np.sqrt(in_plane + kz**2) + np.float32(0.5), n).astype(np.int64).ravel()
-        product = (numerator.real * values.real + numerator.imag * values.imag) * both
-        power = weight * (values.real**2 + values.imag**2) * both
-        totals += [np.bincount(shell, of.ravel(), minlength=n + 1) for of in (product, power)]
-    product, power = totals[:, :n] / len(point_group(sums.symmetry))
+
+    def add(some: slice) -> Float[np.ndarray, "2 s"]:
+        totals = np.zeros((2, n + 1))
+        sum_agreement(transform(some).numpy(), sums.numerator, sums.weight, some.start, box / m, totals)
+        return totals
+
+    product, power = np.sum(over_planes(add, m), axis=0)[:, :n] / len(point_group(sums.symmetry))
     return Agreement(product, power, sums.n_particles * _values_per_shell(box, m), sums.n_particles)
 
 

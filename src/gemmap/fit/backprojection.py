@@ -1,16 +1,19 @@
 """Wiener back-projection: linear, unbiased where the data speak, the first baseline of every fit."""
 
 import numpy as np
-import scipy.fft
 import torch
+from torch import Tensor
 
-from gemmap._types import Volume
+from gemmap._types import Float, Volume
 from gemmap.errors import NumericsError
+from gemmap.fit import grid_planes
 from gemmap.fit.aggregate import Aggregate, apodisation
-from gemmap.geometry.grids import centred_slice
+from gemmap.fit.grid_planes import PlanesAt
 
 #: Fraction of the mean positive weight that damps coefficients with little data.
 DAMPING = 0.2
+
+_CPU = torch.device("cpu")
 
 
 def back_projection(aggregate: Aggregate) -> Volume:
@@ -21,31 +24,44 @@ def back_projection(aggregate: Aggregate) -> Volume:
     NumericsError
         If no weight is positive.
     """
-    positive = aggregate.weight[aggregate.weight > 0]
-    if positive.size == 0:
+    from gemmap.kernels.cpu_planes import divide
+
+    positive = np.count_nonzero(aggregate.weight > 0)
+    if positive == 0:
         raise NumericsError("The particles carry no information: all their weights are zero; check CTFs and poses.")
-    damping = np.float32(DAMPING * positive.mean(dtype=np.float64))
-    return to_real_space(aggregate.numerator / (aggregate.weight + damping), aggregate.box_px)
+    # Weights are not negative.
+    damping = DAMPING * aggregate.weight.sum(dtype=np.float64) / positive
+    m = aggregate.grid_px
+
+    def divided(some: slice) -> Tensor:
+        planes = np.empty((some.stop - some.start, m, m), np.complex64)
+        divide(aggregate.numerator, aggregate.weight, damping, some.start, planes)
+        return torch.from_numpy(planes)
+
+    return to_real_space(divided, m, aggregate.box_px)
 
 
-def to_real_space(transform: np.ndarray, box_px: int) -> Volume:
-    """Crop the inverse transform of an oversampled half-complex grid to the box and undo the trilinear kernel."""
-    m = transform.shape[0]
-    volume = np.fft.fftshift(scipy.fft.irfftn(transform, s=(m, m, m), workers=torch.get_num_threads()))
-    box = volume[(centred_slice(m, box_px),) * 3]
-    return np.ascontiguousarray(box / _kernel_transform(box_px, m), dtype=np.float32)
+def to_real_space(planes: PlanesAt, grid_px: int, box_px: int) -> Volume:
+    """Crop the inverse transform of an oversampled grid to the box and undo the trilinear kernel."""
+    volume = grid_planes.to_real_space(planes, grid_px, box_px, _CPU).numpy()
+    for axis in _windows(box_px, grid_px):
+        volume /= axis
+    return volume
 
 
-def to_fourier_space(volume: Volume, grid_px: int) -> np.ndarray:
-    """Transform of a map as an aggregate holds it, F = FFT(pad(apod V)), origin at N//2, complex64.
+def transform_of(volume: Volume, grid_px: int) -> PlanesAt:
+    """Transform of a map as an aggregate holds it, F = FFT(pad(apod V)), some planes at a time: new ones each time.
 
     The inverse of :func:`to_real_space`: W F is what the numerator would be if the map were the truth.
     """
-    padded = np.zeros((grid_px,) * 3, np.float32)
-    padded[(centred_slice(grid_px, len(volume)),) * 3] = volume * _kernel_transform(len(volume), grid_px)
-    return np.asarray(scipy.fft.rfftn(np.fft.ifftshift(padded), workers=torch.get_num_threads()))
+    smooth = volume.astype(np.float32)
+    for axis in _windows(len(volume), grid_px):
+        smooth *= axis
+    rows = grid_planes.x_transform(torch.from_numpy(smooth), grid_px)
+    return lambda some: grid_planes.planes_at(rows, some, grid_px)
 
 
-def _kernel_transform(box_px: int, grid_px: int) -> Volume:
+def _windows(box_px: int, grid_px: int) -> tuple[Float[np.ndarray, "..."], ...]:
+    """The trilinear kernel's transform along each axis."""
     window = apodisation(box_px, grid_px).astype(np.float32)
-    return np.asarray(window[:, None, None] * window[None, :, None] * window[None, None, :])
+    return window[:, None, None], window[None, :, None], window[None, None, :]

@@ -6,24 +6,36 @@ the cube alone, and then the planes of constant frequency go one by one through 
 back, while they are in the cache. Each core has planes of its own.
 """
 
-from collections.abc import Callable, Sequence
+import threading
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex, Float
 from torch import Tensor
 
-from gemmap.kernels.threads import torch_workers
-
-#: What planes that are transformed together may take: a core's own cache, or enough to occupy a GPU.
-_CPU_BYTES, _GPU_BYTES = 2**20, 2**28
+from gemmap.fit.grid_planes import in_parts
 
 
-def to_planes(transform: Float[Tensor, "m m h"]) -> Float[Tensor, "h m m"]:
-    """Bring the transform of a real, symmetric kernel, as rfftn gives it, into the order that `convolve` takes."""
-    return transform.permute(2, 0, 1).contiguous()
+class Room:
+    """Memory that one convolution after the other takes, instead of asking the system for it every time."""
+
+    def __init__(self) -> None:
+        self._rows: Tensor | None = None
+
+    def rows(self, shape: tuple[int, ...], like: Tensor) -> Complex[Tensor, "h d d"]:
+        """Return uninitialised complex numbers of the precision and device of ``like``."""
+        dtype = like.dtype.to_complex()
+        rows = self._rows
+        if rows is None or rows.shape != shape or rows.dtype != dtype or rows.device != like.device:
+            rows = self._rows = torch.empty(shape, dtype=dtype, device=like.device)
+        return rows
 
 
-def convolve(volume: Float[Tensor, "d d d"], planes: Float[Tensor, "h m m"]) -> Float[Tensor, "d d d"]:
+def convolve(
+    volume: Float[Tensor, "d d d"],
+    planes: Float[Tensor, "h m m"],
+    room: Room | None = None,
+    out: Float[Tensor, "d d d"] | None = None,
+) -> Float[Tensor, "d d d"]:
     """Return kernel * volume on the samples of the volume.
 
     Parameters
@@ -32,41 +44,45 @@ def convolve(volume: Float[Tensor, "d d d"], planes: Float[Tensor, "h m m"]) -> 
         Zero outside; real, of any precision.
     planes
         Transform of the kernel with its origin at index 0, on a grid of m samples a side (m even, m >= d; lags up to
-        m - d do not wrap round), real, planes of constant x frequency first (`to_planes`).
+        m - d do not wrap round), real, axes (x, y, z), as
+        :func:`gemmap.fit.grid_planes.transform_symmetric` gives it.
+    room
+        Of earlier convolutions, for one thread at a time.
+    out
+        Where to write; not the volume itself.
     """
     d, m = volume.shape[0], planes.shape[1]
-    rows = torch.empty((len(planes), d, d), dtype=volume.dtype.to_complex(), device=volume.device)
-    result = torch.empty_like(volume)
+    rows = (room or Room()).rows((len(planes), d, d), volume)
+    result = torch.empty_like(volume) if out is None else out
+    padded = threading.local()
 
     def transform(slabs: slice) -> None:
         rows[:, slabs] = torch.fft.rfft(volume[slabs], n=m, dim=2).permute(2, 0, 1)
 
     def through_kernel(some: slice) -> None:
-        part = torch.fft.fft(torch.fft.fft(rows[some], n=m, dim=2), n=m, dim=1)
-        part *= planes[some]
-        rows[some] = torch.fft.ifft(torch.fft.ifft(part, dim=1)[:, :d], dim=2)[:, :, :d]
+        count = some.stop - some.start
+        if not hasattr(padded, "planes"):
+            padded.planes = rows.new_zeros((count, m, m))
+        # What is beyond d stays zero; parts after the first are not larger. An axis is transformed much faster where it
+        # is the last in memory.
+        padded.planes[:count, :, :d] = torch.fft.fft(rows[some], n=m, dim=2).transpose(1, 2)
+        part = torch.fft.fft(padded.planes[:count], dim=2)
+        _multiply(part, planes[some])
+        part = torch.fft.ifft(part, dim=2)[:, :, :d].transpose(1, 2).contiguous()
+        rows[some] = torch.fft.ifft(part, dim=2)[:, :, :d]
 
     def transform_back(slabs: slice) -> None:
         result[slabs] = torch.fft.irfft(rows[:, slabs].permute(1, 2, 0), n=m, dim=2)[:, :, :d]
 
     for work, n in ((transform, d), (through_kernel, len(planes)), (transform_back, d)):
-        _in_parts(work, n, m * m * rows.element_size(), volume.device)
+        in_parts(work, n, m * m * rows.element_size(), volume.device)
     return result
 
 
-def _in_parts(work: Callable[[slice], None], n: int, plane_bytes: int, device: torch.device) -> None:
-    """Do the work on n planes, as many at a time as there is room for, divided among the threads of a CPU."""
-    together = max(1, (_CPU_BYTES if device.type == "cpu" else _GPU_BYTES) // plane_bytes)
-    parts = [slice(first, min(first + together, n)) for first in range(0, n, together)]
-    n_threads = min(torch.get_num_threads() if device.type == "cpu" else 1, len(parts))
+def _multiply(part: Complex[Tensor, "c m m"], planes: Float[Tensor, "c m m"]) -> None:
+    if part.device.type == "cpu":
+        from gemmap.kernels.cpu_planes import multiply
 
-    def do(share: Sequence[slice]) -> None:
-        for part in share:
-            work(part)
-
-    if n_threads == 1:
-        do(parts)
-        return
-    shares = [parts[i * len(parts) // n_threads : (i + 1) * len(parts) // n_threads] for i in range(n_threads)]
-    for done in [torch_workers(n_threads).submit(do, share) for share in shares]:
-        done.result()
+        multiply(part.numpy(), planes.numpy())
+    else:
+        part *= planes

@@ -6,7 +6,7 @@ densities are counted in ``unit`` = K(0)^(-1/2), the standard deviation of a vox
 variance and no result depends on the grey values of the images.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import scipy.fft
@@ -16,7 +16,8 @@ from torch import Tensor
 
 from gemmap.errors import NumericsError
 from gemmap.fit.aggregate import Aggregate
-from gemmap.fit.convolution import convolve, to_planes
+from gemmap.fit.convolution import Room, convolve
+from gemmap.fit.grid_planes import to_real_space, transform_symmetric
 
 #: Pixels between the particle sphere and the faces of the cube in which a map is fitted.
 MARGIN_PX = 7
@@ -40,6 +41,8 @@ class NormalEquations:
         b, (size, size, size).
     unit
         Grey value of density 1.
+    room
+        For convolutions, one thread at a time.
     """
 
     kernel: Float[Tensor, "h g g"]
@@ -47,6 +50,7 @@ class NormalEquations:
     size: int
     grid: int
     unit: float
+    room: Room = field(default_factory=Room)
 
     @classmethod
     def build(cls, aggregate: Aggregate, size: int, device: torch.device) -> "NormalEquations":
@@ -59,28 +63,30 @@ class NormalEquations:
         """
         m = aggregate.grid_px
         grid = min(m, _even_fast_size(2 * size))
-        lags = _without_kernel(torch.from_numpy(aggregate.weight).to(device, torch.complex64), grid)
+        lags = _without_kernel(aggregate.weight, grid, device)
         at_zero = float(lags[grid // 2, grid // 2, grid // 2])
         if not (np.isfinite(at_zero) and at_zero > 0):
             raise NumericsError("The particles carry no information: all their weights are zero; check CTFs and poses.")
         unit = at_zero**-0.5
-        kernel = to_planes(torch.fft.rfftn(torch.fft.ifftshift(lags)).real.mul_(unit**2).clamp_min_(0.0))
+        kernel = transform_symmetric(lags).mul_(unit**2).clamp_min_(0.0)
         del lags
-        data = _without_kernel(torch.from_numpy(aggregate.numerator).to(device), size)
+        data = _without_kernel(aggregate.numerator, size, device)
         return cls(kernel, data.mul_(unit), size, grid, unit)
 
     def apply(self, volume: Float[Tensor, "d d d"]) -> Float[Tensor, "d d d"]:
         """K V."""
-        return convolve(volume, self.kernel)
+        return convolve(volume, self.kernel, self.room)
 
     def gradient(self, volume: Float[Tensor, "d d d"]) -> tuple[Float[Tensor, "d d d"], float]:
         """K V - b and the data term 1/2 V'KV - b'V."""
         kv = self.apply(volume)
-        loss = float(torch.sum(volume * (0.5 * kv - self.data), dtype=torch.float64))
+        loss = float(torch.sum(torch.mul(kv, 0.5).sub_(self.data).mul_(volume), dtype=torch.float64))
         return kv.sub_(self.data), loss
 
 
-def _without_kernel(transform: Complex[Tensor, "m m h"], size: int) -> Float[Tensor, "d d d"]:
+def _without_kernel(
+    transform: Complex[np.ndarray, "m m h"] | Float[np.ndarray, "m m h"], size: int, device: torch.device
+) -> Float[Tensor, "d d d"]:
     """Back to real space without factor 1/M^3, cut to ``size`` with the origin at size//2, the trilinear kernel undone.
 
     The mean of every image falls exactly on the grid point k = 0, where the kernel spreads nothing: it is a constant of
@@ -88,16 +94,16 @@ def _without_kernel(transform: Complex[Tensor, "m m h"], size: int) -> Float[Ten
     """
     m = transform.shape[0]
     mean = float(transform[0, 0, 0].real)
-    volume = _centred(torch.fft.irfftn(transform, s=(m, m, m)), size).mul_(float(m) ** 3).sub_(mean)
+
+    def planes(some: slice) -> Tensor:
+        chosen = torch.from_numpy(transform[:, :, some]).to(device, torch.complex64)
+        return chosen.permute(2, 1, 0).contiguous()
+
+    volume = to_real_space(planes, m, size, device).mul_(float(m) ** 3).sub_(mean)
     window = _inverse_apodisation(m, size, volume.device)
-    return volume.mul_(window[:, None, None] * window[None, :, None] * window[None, None, :]).add_(mean)
-
-
-def _centred(volume: Tensor, size: int) -> Tensor:
-    """Cut ``size`` samples around the origin (index 0, periodic) and put the origin at size//2."""
-    rolled: Tensor = torch.fft.fftshift(volume)
-    start = volume.shape[0] // 2 - size // 2
-    return rolled[start : start + size, start : start + size, start : start + size].contiguous()
+    for axis in (window[:, None, None], window[None, :, None], window[None, None, :]):
+        volume.mul_(axis)
+    return volume.add_(mean)
 
 
 def _inverse_apodisation(grid_px: int, size: int, device: torch.device) -> Tensor:

@@ -7,10 +7,12 @@ W_1 W_2 times the power of the error alone, whatever the noise is.
 """
 
 import numpy as np
+from torch import Tensor
 
-from gemmap._types import Complex, Curve, Float, Volume
+from gemmap._types import Curve, Float, Volume
 from gemmap.fit.aggregate import Aggregate
-from gemmap.fit.backprojection import to_fourier_space, to_real_space
+from gemmap.fit.backprojection import to_real_space, transform_of
+from gemmap.fit.grid_planes import over_planes
 from gemmap.geometry.grids import frequencies
 from gemmap.geometry.symmetry import point_group
 
@@ -25,18 +27,23 @@ def error_variance(trial: Volume, first: Aggregate, second: Aggregate) -> Curve:
 
     ``trial`` (grey values) was fitted to neither of the sets. Estimates below 0 are 0.
     """
-    shell = grid_shells(first)
-    transform = to_fourier_space(trial, first.grid_px)
-    residuals = [a.numerator - a.weight * transform for a in (first, second)]
-    product = (residuals[0] * residuals[1].conj()).real
+    from gemmap.kernels.cpu_planes import sum_residuals
+
+    m, box = first.grid_px, first.box_px
+    transform = transform_of(trial, m)
+    numerators, weights = (first.numerator, second.numerator), (first.weight, second.weight)
+
+    def add(some: slice) -> Float[np.ndarray, "3 s"]:
+        sums = np.zeros((3, box // 2 + 2))
+        sum_residuals(transform(some).numpy(), numerators, weights, some.start, box / m, sums)
+        return sums
+
     # Noise makes real and imaginary part of the product equally large, and neighbours independent in sign.
-    noise = 0.5 * (np.abs(residuals[0]) * np.abs(residuals[1])) ** 2
-    weight = first.weight.astype(np.float64) * second.weight
+    excess, noise, power = (_smooth(curve) for curve in np.sum(over_planes(add, m), axis=0))
     # Under a group, one particle's noise is in as many coefficients as it serves views.
     views = len(point_group(first.symmetry))
-    excess, spread, power = (_smooth(_sum(values, shell)) for values in (product, noise, weight))
-    found = (excess - SIGNIFICANCE * np.sqrt(views * spread)) / np.maximum(power, 1e-30)
-    return np.asarray(np.clip(found, 0.0, None)[: first.box_px // 2 + 1])
+    found = (excess - SIGNIFICANCE * np.sqrt(views * noise)) / np.maximum(power, 1e-30)
+    return np.asarray(np.clip(found, 0.0, None)[: box // 2 + 1])
 
 
 def _smooth(curve: Curve) -> Curve:
@@ -49,14 +56,20 @@ def add_residual(volume: Volume, aggregate: Aggregate, variance: Curve, window: 
     The error lives in the window, the noise everywhere in the box: ``variance``, an average over the box, is that much
     larger inside the window.
     """
-    shell = grid_shells(aggregate)
-    tau2 = np.zeros(int(shell.max()) + 1)
+    from gemmap.kernels.cpu_planes import damp_residual
+
+    m, box = aggregate.grid_px, aggregate.box_px
+    transform = transform_of(volume, m)
+    # None beyond the last shell.
+    tau2 = np.zeros(box // 2 + 2, np.float32)
     tau2[: len(variance)] = variance / max(float(np.mean(window.astype(np.float64) ** 2)), 1e-6)
-    tau2[-1] = 0.0
-    tau2 = tau2.astype(np.float32)[shell].reshape(aggregate.weight.shape)
-    residual = aggregate.numerator - aggregate.weight * to_fourier_space(volume, aggregate.grid_px)
-    damped: Complex[np.ndarray, "m m h"] = residual * (tau2 / (aggregate.weight * tau2 + np.float32(1.0)))
-    return np.asarray(volume + to_real_space(damped, aggregate.box_px) * window, np.float32)
+
+    def damped(some: slice) -> Tensor:
+        planes = transform(some)
+        damp_residual(planes.numpy(), aggregate.numerator, aggregate.weight, tau2, some.start, box / m)
+        return planes
+
+    return np.asarray(volume + to_real_space(damped, m, box) * window, np.float32)
 
 
 def grid_shells(aggregate: Aggregate) -> np.ndarray:
@@ -66,7 +79,3 @@ def grid_shells(aggregate: Aggregate) -> np.ndarray:
     x = np.arange(m // 2 + 1) * ratio
     radius = np.sqrt((k**2)[:, None, None] + (k**2)[None, :, None] + (x**2)[None, None, :]).astype(np.float32)
     return np.asarray(np.minimum(np.floor(radius + 0.5), aggregate.box_px // 2 + 1), np.int32).ravel()
-
-
-def _sum(values: np.ndarray, shell: np.ndarray) -> Curve:
-    return np.asarray(np.bincount(shell, values.ravel()))

@@ -146,7 +146,7 @@ def _positive_score(
 
     def keep_early(iteration: int, u: Tensor) -> None:
         if iteration == SIGN.iterations:
-            early.append(u)
+            early.append(u.clone())
 
     quick = fit_voxels(equations, everywhere, QUICK, keep_early)
     early.append(-fit_voxels(replace(equations, data=-equations.data), everywhere, SIGN))

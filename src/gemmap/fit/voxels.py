@@ -59,25 +59,31 @@ def fit_voxels(
 ) -> Float[Tensor, "d d d"]:
     """Return u >= 0 (the map is blob * u), zero where ``region`` is zero.
 
-    ``watch(iteration, u)`` is called after every iteration.
+    ``watch(iteration, u)`` is called after every iteration; ``u`` changes after that.
     """
     blob = blob_transform(equations.grid, settings.blob_px, equations.kernel.device)
-    kernel = equations.kernel * blob * blob
-    step = 1.0 / float(kernel.max())
     level = settings.penalty * noise_of_blob(equations, settings.blob_px)
     price = level * (1.0 + EDGE_PENALTY * (1.0 - region))
-    linear = convolve(equations.data, blob) - price
+    linear = convolve(equations.data, blob, equations.room).sub_(price)
+    kernel = blob.square_().mul_(equations.kernel)
+    step = 1.0 / float(kernel.max())
     inside = (region > 0).to(linear.dtype)
-    u = torch.zeros_like(linear)
-    y, t = u, 1.0
+    u, new, y, room = torch.zeros_like(linear), torch.empty_like(linear), torch.zeros_like(linear), equations.room
+    # Cubes are as large as they are many: each has its place, and the descent shares that of the change.
+    change, t = torch.empty_like(linear), 1.0
     for iteration in range(1, settings.iterations + 1):
-        descent = convolve(y, kernel).sub_(linear) if iteration > 1 else -linear
-        new = torch.add(y, descent, alpha=-step).clamp_min_(0.0).mul_(inside)
-        if float(torch.sum((y - new) * (new - u))) > 0.0:
+        if iteration > 1:
+            descent = convolve(y, kernel, room, change).sub_(linear)
+        else:
+            descent = torch.neg(linear, out=change)
+        torch.add(y, descent, alpha=-step, out=new).clamp_min_(0.0).mul_(inside)
+        overshoot = torch.sub(y, new, out=y)
+        torch.sub(new, u, out=change)
+        if float(torch.sum(overshoot.mul_(change))) > 0.0:
             t = 1.0
         t_next = 0.5 * (1.0 + math.sqrt(1.0 + 4.0 * t * t))
-        y = torch.add(new, new - u, alpha=(t - 1.0) / t_next)
-        u, t = new, t_next
+        torch.add(new, change, alpha=(t - 1.0) / t_next, out=y)
+        u, new, t = new, u, t_next
         if watch is not None:
             watch(iteration, u)
     return u
