@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gemmap.fit import grid_planes
-from gemmap.fit.convolution import convolve
+from gemmap.fit.convolution import Room, convolve
 
 
 def to_planes(transform):
@@ -39,6 +39,29 @@ def test_convolution_is_the_sum_over_lags(monkeypatch, d, m, room):
     planes = to_planes(torch.from_numpy(np.fft.rfftn(kernel).real))
     assert planes.shape == (m // 2 + 1, m, m)
     np.testing.assert_allclose(convolve(torch.from_numpy(volume), planes).numpy(), direct(volume, kernel), atol=1e-10)
+
+
+def test_a_kernel_of_factors_is_their_product():
+    """Which factor belongs to which axis would show."""
+    volume = torch.from_numpy(np.random.default_rng(1).normal(size=(5, 5, 5)))
+    x, y, z = (torch.from_numpy(np.random.default_rng(n).normal(size=n)) for n in (6, 10, 10))
+    y, z = (0.5 * (f + f.flip(0).roll(1)) for f in (y, z))
+    whole = x[:, None, None] * y[:, None] * z
+    np.testing.assert_allclose(convolve(volume, (x, y, z)).numpy(), convolve(volume, whole).numpy(), atol=1e-12)
+
+
+def test_room_and_place_are_used_again():
+    room, place = Room(), torch.empty(4, 4, 4)
+    kernel = torch.rand(5, 8, 8)
+    for seed in (0, 1):
+        volume = torch.from_numpy(np.random.default_rng(seed).normal(size=(4, 4, 4))).float()
+        found = convolve(volume, kernel, room, place)
+        assert found is place
+        assert torch.equal(found, convolve(volume, kernel))
+    rows = room.rows((5, 4, 4), place)
+    assert room.rows((5, 4, 4), place) is rows
+    assert room.rows((5, 4, 4), place.double()).dtype == torch.complex128
+    assert room.rows((3, 2, 2), place).shape == (3, 2, 2)
 
 
 def test_precision_is_that_of_the_volume():

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from gemmap.kernels.cpu_planes import damp_residual, divide, sum_agreement, sum_residuals
+from gemmap.kernels.cpu_planes import (
+    damp_residual,
+    divide,
+    multiply,
+    multiply_axes,
+    sum_agreement,
+    sum_residuals,
+)
 
 M, BOX = 12, 8
 RATIO, LAST = BOX / M, BOX // 2 + 1
@@ -32,6 +39,20 @@ def planes(of, first, stop):
 
 def by_shell(of):
     return np.bincount(SHELL.ravel(), of.ravel().astype(float), LAST + 1)
+
+
+def test_multiply():
+    factors = RNG.normal(size=(3, M, M)).astype(np.float32)
+    for found, expected in ((planes(F, 2, 5), planes(F, 2, 5) * factors), (planes(F, 0, 0), planes(F, 0, 0))):
+        multiply(found, factors[: len(found)])
+        np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_multiply_axes():
+    x, y, z = (RNG.normal(size=n).astype(np.float32) for n in (3, M, M))
+    found = planes(F, 2, 5)
+    multiply_axes(found, x, y, z)
+    np.testing.assert_allclose(found, planes(F, 2, 5) * x[:, None, None] * y[:, None] * z, rtol=1e-6)
 
 
 @pytest.mark.parametrize(("first", "stop"), PARTS)

@@ -7,12 +7,16 @@ back, while they are in the cache. Each core has planes of its own.
 """
 
 import threading
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Complex, Float
 from torch import Tensor
 
 from gemmap.fit.grid_planes import in_parts
+
+#: A kernel's transform: real, axes (x, y, z); or the product of one factor for each axis.
+Kernel: TypeAlias = Float[Tensor, "h m m"] | tuple[Float[Tensor, " h"], Float[Tensor, " m"], Float[Tensor, " m"]]
 
 
 class Room:
@@ -32,7 +36,7 @@ class Room:
 
 def convolve(
     volume: Float[Tensor, "d d d"],
-    planes: Float[Tensor, "h m m"],
+    kernel: Kernel,
     room: Room | None = None,
     out: Float[Tensor, "d d d"] | None = None,
 ) -> Float[Tensor, "d d d"]:
@@ -42,17 +46,17 @@ def convolve(
     ----------
     volume
         Zero outside; real, of any precision.
-    planes
+    kernel
         Transform of the kernel with its origin at index 0, on a grid of m samples a side (m even, m >= d; lags up to
-        m - d do not wrap round), real, axes (x, y, z), as
-        :func:`gemmap.fit.grid_planes.transform_symmetric` gives it.
+        m - d do not wrap round), as :func:`gemmap.fit.grid_planes.transform_symmetric` gives it.
     room
         Of earlier convolutions, for one thread at a time.
     out
         Where to write; not the volume itself.
     """
-    d, m = volume.shape[0], planes.shape[1]
-    rows = (room or Room()).rows((len(planes), d, d), volume)
+    d = volume.shape[0]
+    h, m = (len(kernel[0]), len(kernel[1])) if isinstance(kernel, tuple) else kernel.shape[:2]
+    rows = (room or Room()).rows((h, d, d), volume)
     result = torch.empty_like(volume) if out is None else out
     padded = threading.local()
 
@@ -67,22 +71,31 @@ def convolve(
         # is the last in memory.
         padded.planes[:count, :, :d] = torch.fft.fft(rows[some], n=m, dim=2).transpose(1, 2)
         part = torch.fft.fft(padded.planes[:count], dim=2)
-        _multiply(part, planes[some])
+        _multiply(part, kernel, some)
         part = torch.fft.ifft(part, dim=2)[:, :, :d].transpose(1, 2).contiguous()
         rows[some] = torch.fft.ifft(part, dim=2)[:, :, :d]
 
     def transform_back(slabs: slice) -> None:
         result[slabs] = torch.fft.irfft(rows[:, slabs].permute(1, 2, 0), n=m, dim=2)[:, :, :d]
 
-    for work, n in ((transform, d), (through_kernel, len(planes)), (transform_back, d)):
+    for work, n in ((transform, d), (through_kernel, h), (transform_back, d)):
         in_parts(work, n, m * m * rows.element_size(), volume.device)
     return result
 
 
-def _multiply(part: Complex[Tensor, "c m m"], planes: Float[Tensor, "c m m"]) -> None:
-    if part.device.type == "cpu":
-        from gemmap.kernels.cpu_planes import multiply
+def _multiply(part: Complex[Tensor, "c m m"], kernel: Kernel, some: slice) -> None:
+    """Multiply planes by the kernel's, in place."""
+    if part.device.type != "cpu":
+        if isinstance(kernel, tuple):
+            x, y, z = kernel
+            part *= x[some, None, None] * y[:, None] * z
+        else:
+            part *= kernel[some]
+        return
+    from gemmap.kernels.cpu_planes import multiply, multiply_axes
 
-        multiply(part.numpy(), planes.numpy())
+    if isinstance(kernel, tuple):
+        factors = [factor.numpy() for factor in kernel]
+        multiply_axes(part.numpy(), factors[0][some], factors[1], factors[2])
     else:
-        part *= planes
+        multiply(part.numpy(), kernel[some].numpy())

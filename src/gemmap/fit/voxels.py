@@ -30,20 +30,22 @@ class VoxelSettings:
     iterations: int = 20
 
 
-def blob_transform(size: int, sigma_px: float, device: torch.device) -> Float[Tensor, "h m m"]:
-    """Transform of a normalised isotropic Gaussian at the origin, on a grid of side ``size``, x frequency first."""
-    k = torch.fft.fftfreq(size, device=device)
-    x = torch.fft.rfftfreq(size, device=device)
-    g, gx = (torch.exp(-2.0 * (math.pi * sigma_px * f) ** 2) for f in (k, x))
-    return gx[:, None, None] * g[None, :, None] * g[None, None, :]
+def blob_transform(
+    size: int, sigma_px: float, device: torch.device
+) -> tuple[Float[Tensor, " h"], Float[Tensor, " m"], Float[Tensor, " m"]]:
+    """Transform of a normalised isotropic Gaussian at the origin, on a grid of side ``size``: its factors x, y, z."""
+    x, y = torch.fft.rfftfreq(size, device=device), torch.fft.fftfreq(size, device=device)
+    along_x, along_y = (torch.exp(-2.0 * (math.pi * sigma_px * f) ** 2) for f in (x, y))
+    return along_x, along_y, along_y
 
 
 def noise_of_blob(equations: NormalEquations, sigma_px: float) -> float:
     """Standard deviation of (blob * b) per voxel under white noise."""
-    g = blob_transform(equations.grid, sigma_px, equations.kernel.device)
-    full = torch.full((len(g), 1, 1), 2.0, device=g.device)
-    full[0] = full[-1] = 1.0
-    return math.sqrt(float((equations.kernel * g * g * full).sum() / (equations.kernel * full).sum()))
+    x, y, z = blob_transform(equations.grid, sigma_px, equations.kernel.device)
+    both = torch.full_like(x, 2.0, dtype=torch.float64)
+    both[0] = both[-1] = 1.0
+    smooth = (equations.kernel @ z.square() @ y.square()).mul(x.square()).double()
+    return math.sqrt(float((smooth * both).sum() / (equations.kernel.sum((1, 2), dtype=torch.float64) * both).sum()))
 
 
 def blur(volume: Float[Tensor, "d d d"], sigma_px: float, grid: int) -> Float[Tensor, "d d d"]:
@@ -65,7 +67,8 @@ def fit_voxels(
     level = settings.penalty * noise_of_blob(equations, settings.blob_px)
     price = level * (1.0 + EDGE_PENALTY * (1.0 - region))
     linear = convolve(equations.data, blob, equations.room).sub_(price)
-    kernel = blob.square_().mul_(equations.kernel)
+    x, y, z = (factor.square() for factor in blob)
+    kernel = (equations.kernel * z).mul_(y[:, None]).mul_(x[:, None, None])
     step = 1.0 / float(kernel.max())
     inside = (region > 0).to(linear.dtype)
     u, new, y, room = torch.zeros_like(linear), torch.empty_like(linear), torch.zeros_like(linear), equations.room

@@ -26,6 +26,22 @@ def multiply(planes: Complex[np.ndarray, "c m m"], factors: Float[np.ndarray, "c
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def multiply_axes(
+    planes: Complex[np.ndarray, "c m m"],
+    x: Float[np.ndarray, " c"],
+    y: Float[np.ndarray, " m"],
+    z: Float[np.ndarray, " m"],
+) -> None:
+    """Multiply by the product of one real factor for each axis."""
+    c, m, _ = planes.shape
+    for i in range(c):
+        for j in range(m):
+            along = x[i] * y[j]
+            for k in range(m):
+                planes[i, j, k] *= along * z[k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def divide(
     numerator: Complex[np.ndarray, "m m h"],
     weight: Float[np.ndarray, "m m h"],
